@@ -1,0 +1,70 @@
+"""The errors a person can act on: each says what happened, where, and what to do.
+
+Anything that is not a `RaiError` is a defect of this project, not of the user's input.
+"""
+
+from __future__ import annotations
+
+
+class RaiError(Exception):
+    """What happened, where (model, file, column, control) and what to do about it.
+
+    `str(error)` is one readable sentence group; the parts stay available for structured output.
+    """
+
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
+        self.what = what
+        self.where = where
+        self.hint = hint
+        parts = [f"{where}: {what}" if where else what]
+        if hint:
+            parts.append(hint)
+        super().__init__(". ".join(part.rstrip(".") for part in parts) + ".")
+
+
+class SettingsError(RaiError):
+    """The environment asks for something that cannot be."""
+
+
+class DocumentError(RaiError):
+    """A YAML document (policy or datasheet) is not what its schema allows; `problems` lists every place."""
+
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None, problems: tuple[str, ...] = ()):
+        super().__init__(what, where=where, hint=hint)
+        self.problems = problems
+
+
+class PolicyError(DocumentError):
+    """The policy file cannot be used."""
+
+
+class DatasheetError(DocumentError):
+    """The datasheet of a model cannot be used."""
+
+
+class InvalidName(RaiError):
+    """A model name or version cannot be used as a partition key."""
+
+
+class RegistryUnavailable(RaiError):
+    """The model registry did not answer. An outage is not an empty registry: try again, delete nothing."""
+
+
+class UnknownModelVersion(RaiError):
+    """The registry answered, and has no such model version."""
+
+
+class DataError(RaiError):
+    """A table is missing, empty, or lacks a column that the datasheet names."""
+
+
+class ModelMissing(RaiError):
+    """There is no model file to run; what needs the model cannot be measured."""
+
+
+class ModelError(RaiError):
+    """The model file does not load, is refused, or answers with the wrong shape."""
+
+
+class EvidenceError(RaiError):
+    """Stored evidence is absent, altered, or not readable by this version."""

@@ -1,0 +1,1 @@
+"""What is kept: typed measurements, their canonical form and digests, and the content-addressed store."""

@@ -1,0 +1,1 @@
+"""What happens live: which registered versions are live and due for an audit."""

@@ -1,0 +1,93 @@
+"""The one place that reads the environment: `load_settings()` gives one frozen, typed object.
+
+Every variable starts with `RAI_`. Everything the embedded default keeps lies under `RAI_HOME`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rai_pipelines.errors import SettingsError
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment, with `overrides` on top.
+
+    Raises:
+        SettingsError: a variable has a value that its type does not allow; names the variable.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = "RAI_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingsError(first["msg"], where=name, hint="Correct or unset this environment variable") from error
+
+
+class Settings(BaseSettings):
+    """Where things are kept and how the code location behaves."""
+
+    model_config = SettingsConfigDict(env_prefix="RAI_", frozen=True, extra="ignore")
+
+    home: Path = Field(default=Path("~/.rai"), description="Folder of everything the embedded default keeps")
+    tracking_uri: str | None = Field(default=None, description="MLflow tracking and registry URI; default: SQLite under home")
+    data_root: Path | None = Field(default=None, description="Folder that relative data references start from; default: home/data")
+    subjects_dir: Path | None = Field(default=None, description="Folder with NAME/datasheet.yaml files of the user; default: home/subjects")
+    policy_file: Path | None = Field(default=None, description="Policy in force; default: the one shipped with the package")
+    trust_pickled_models: bool = Field(default=False, description="Load pickle and cloudpickle model files in this process")
+    trusted_skops_types: tuple[str, ...] = Field(default=(), description="Extra types that a skops model file may name")
+    seed: int = Field(default=20261201, ge=0, lt=2**32, description="Seed of every random draw of an audit; recorded in the evidence")
+    live_aliases: tuple[str, ...] = Field(default=("champion", "production"), description="Registry aliases that mean: in use")
+    live_tag: str = Field(default="stage", description="Registry tag that means in use when its value is 'production'")
+    max_audit_attempts: int = Field(default=3, ge=1, le=20, description="Runs a new version gets before a person has to look")
+    sensor_interval_s: int = Field(default=30, ge=5, le=3600, description="Seconds between two looks at the registry")
+    sensor_batch: int = Field(default=200, ge=1, le=5000, description="Most runs that one sensor tick launches")
+
+    @field_validator("home", "data_root", "subjects_dir", "policy_file")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value.expanduser().resolve() if value is not None else None
+
+    @property
+    def home_path(self) -> Path:
+        """`home`, absolute."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def registry_uri(self) -> str:
+        """The MLflow URI in use."""
+        return self.tracking_uri or f"sqlite:///{self.home_path / 'mlflow' / 'mlflow.db'}"
+
+    @property
+    def artifact_root(self) -> Path:
+        """Where the embedded MLflow keeps artifacts."""
+        return self.home_path / "mlflow" / "artifacts"
+
+    @property
+    def evidence_dir(self) -> Path:
+        """Root of the evidence store."""
+        return self.home_path / "evidence"
+
+    @property
+    def documents_dir(self) -> Path:
+        """Where cards are written."""
+        return self.home_path / "documents"
+
+    @property
+    def scratch_dir(self) -> Path:
+        """Recomputable files: fetched models and scored tables, all addressed by content."""
+        return self.home_path / "scratch"
+
+    @property
+    def data_path(self) -> Path:
+        """Folder that relative data references start from."""
+        return self.data_root or self.home_path / "data"
+
+    @property
+    def subjects_path(self) -> Path:
+        """Folder with the user's datasheets."""
+        return self.subjects_dir or self.home_path / "subjects"

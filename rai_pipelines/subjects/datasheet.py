@@ -1,0 +1,158 @@
+"""What the owner declares about a model: `datasheet.yaml`, its schema, and its digest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from rai_pipelines.errors import DatasheetError
+from rai_pipelines.evidence.canonical import digest_of
+from rai_pipelines.yaml_documents import parse_yaml_document, read_yaml_document
+
+DATASHEET_FILE = "datasheet.yaml"
+
+
+def read_datasheet(path: Path) -> Datasheet:
+    """The datasheet at `path`.
+
+    Raises:
+        DatasheetError: unreadable, or a field is unknown, absent or out of range; names file, line, field and allowed values.
+    """
+    return read_yaml_document(path, Datasheet, error=DatasheetError)
+
+
+def parse_datasheet(text: str, *, source: str) -> Datasheet:
+    """As `read_datasheet`, from text."""
+    return parse_yaml_document(text, Datasheet, source=source, error=DatasheetError)
+
+
+def _as_text(value: object) -> object:
+    """YAML reads `1` as a number; group names are text."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Text = Annotated[str, Field(min_length=1)]
+GroupName = Annotated[str, BeforeValidator(_as_text)]
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class RiskClass(StrEnum):
+    """How much can go wrong; selects the tier of the policy."""
+
+    LOW = "low"
+    LIMITED = "limited"
+    HIGH = "high"
+
+
+class ReleaseClass(StrEnum):
+    """Who gets to see the training data; selects the anonymity thresholds."""
+
+    INTERNAL = "internal"
+    PUBLIC = "public"
+
+
+class Contact(_Declared):
+    """A responsible person or team and how to reach them."""
+
+    name: Text
+    contact: Text = Field(description="Mail address or channel that is read")
+
+
+class Risk(_Declared):
+    """Risk class and why it was chosen."""
+
+    risk_class: RiskClass = Field(alias="class")
+    reason: Text
+
+
+class ProtectedAttribute(_Declared):
+    """A column that defines groups, and the group that others are compared with.
+
+    `reference` is a group name, or `highest` for the group with the highest rate (then only the band's lower end means something).
+    `bins` cut a numeric column: edges e0 < e1 < ... make groups `[e0, e1)`, `[e1, e2)`, ...
+    `labels` say in words what a code means.
+    """
+
+    reference: GroupName = "highest"
+    bins: tuple[float, ...] | None = Field(default=None, min_length=2)
+    labels: Mapping[GroupName, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _edges_ascend(self) -> Self:
+        if self.bins and any(right <= left for left, right in zip(self.bins, self.bins[1:], strict=False)):
+            raise ValueError("bins must ascend strictly")
+        return self
+
+
+class Columns(_Declared):
+    """Which column plays which part."""
+
+    label: Text | None = Field(default=None, description="True outcome; absent while labels have not arrived")
+    favourable_outcome: GroupName = Field(default="1", description="Value of label and prediction that is good for the person")
+    prediction: Text | None = Field(default=None, description="Column with the decision, for audits from predictions alone")
+    score: Text | None = Field(default=None, description="Column with the score of the favourable outcome")
+    features: tuple[Text, ...] = Field(default=(), description="Inputs of the model, in its order; absent: the model's own signature")
+    protected_attributes: Mapping[str, ProtectedAttribute] = Field(min_length=1)
+    quasi_identifiers: tuple[Text, ...] = ()
+    sensitive_attributes: tuple[Text, ...] = ()
+    direct_identifiers: tuple[Text, ...] = ()
+    immutable_features: tuple[Text, ...] = Field(default=(), description="Inputs that a person cannot change; attacks leave them alone")
+    categorical_features: tuple[Text, ...] = Field(default=(), description="Inputs whose numbers are codes, not amounts")
+    row_id: Text | None = Field(default=None, description="Key of a row, excluded from profiles")
+
+    @model_validator(mode="after")
+    def _parts_do_not_clash(self) -> Self:
+        for name in ("features", "quasi_identifiers", "sensitive_attributes", "direct_identifiers", "immutable_features", "categorical_features"):
+            listed = getattr(self, name)
+            if len(set(listed)) != len(listed):
+                raise ValueError(f"{name} names a column twice")
+        if self.label is not None and self.label in self.features:
+            raise ValueError(f"the label {self.label!r} is also listed as a feature: the model would see the answer")
+        return self
+
+
+class DataReferences(_Declared):
+    """Where the tables are: a path or glob of Parquet/CSV files (relative to the data root), or an SQL table or query by URI."""
+
+    training: Text | None = None
+    evaluation: Text
+    production: Text | None = None
+
+
+class RobustnessBudget(_Declared):
+    """How far an attacker may move an input: Euclidean distance in standard deviations of the training data."""
+
+    epsilon_l2: float = Field(default=1.0, gt=0, le=10)
+
+
+class Datasheet(_Declared):
+    """The owner's declaration. It travels with the model, and its digest stands in every piece of evidence."""
+
+    schema_version: Literal["rai.datasheet/v1"] = Field(alias="schema")
+    model: Text
+    purpose: Text
+    out_of_scope: tuple[Text, ...] = Field(min_length=1)
+    limitations: tuple[Text, ...] = ()
+    risk: Risk
+    release_class: ReleaseClass = ReleaseClass.INTERNAL
+    owner: Contact
+    deputy: Contact | None = None
+    runbook: Text | None = Field(default=None, description="Where the on-call person reads what to do")
+    human_oversight: Text | None = Field(default=None, description="Who can overrule the model, and how")
+    provenance: Text | None = Field(default=None, description="Where the data came from and under which terms")
+    task: Literal["binary_classification"] = "binary_classification"
+    columns: Columns
+    data: DataReferences
+    robustness: RobustnessBudget = Field(default_factory=RobustnessBudget)
+
+    @property
+    def digest(self) -> str:
+        """Digest over the declared content, independent of comments and layout of the file."""
+        return digest_of(self.model_dump(mode="json", by_alias=True))

@@ -1,0 +1,50 @@
+"""What the project asks of a model registry; adapters (MLflow first) answer it.
+
+A registry that does not answer raises `RegistryUnavailable`; it never looks like an empty one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from rai_pipelines.subjects.names import ModelVersion
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """A version as the registry lists it. `created_ms` is milliseconds since 1970, UTC."""
+
+    version: ModelVersion
+    created_ms: int
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class ModelRegistry(Protocol):
+    """The verbs that an adapter implements. Every one may raise `RegistryUnavailable`."""
+
+    def versions_since(self, created_ms: int, *, limit: int) -> Sequence[RegisteredVersion]:
+        """Versions created at or after `created_ms`, newest first when there are more than `limit`, returned oldest first."""
+
+    def get(self, version: ModelVersion) -> RegisteredVersion:
+        """One version; raises `UnknownModelVersion`."""
+
+    def live_versions(self) -> Sequence[ModelVersion]:
+        """Versions that a live alias or the live tag points at."""
+
+    def fetch(self, version: ModelVersion, into: Path) -> Path:
+        """Copy the version's files below `into` and return their folder; runs nothing of them."""
+
+    def set_tags(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Write tags on a version."""
+
+    def aliases(self, name: str) -> Mapping[str, str]:
+        """Alias to version of one registered model."""
+
+    def set_alias(self, alias: str, version: ModelVersion) -> None:
+        """Point `alias` at `version`."""
+
+    def delete_alias(self, alias: str, name: str) -> None:
+        """Remove `alias` from the registered model; no error when it is not there."""

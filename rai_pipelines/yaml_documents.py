@@ -1,0 +1,96 @@
+"""Read a YAML document into a pydantic model, and say file, line, field and allowed values when it does not fit.
+
+Shared by policies and datasheets; knows nothing about either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from rai_pipelines.errors import DocumentError
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def read_yaml_document(path: Path, model: type[ModelT], *, error: type[DocumentError]) -> ModelT:
+    """The document at `path`, validated as `model`.
+
+    Raises:
+        error: the file cannot be read, is not YAML, or does not fit; `problems` names line, field and allowed values of each.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as cause:
+        raise error(f"cannot be read ({cause})", where=str(path), hint="Check the path and that the file is UTF-8 text") from cause
+    return parse_yaml_document(text, model, source=str(path), error=error)
+
+
+def parse_yaml_document(text: str, model: type[ModelT], *, source: str, error: type[DocumentError]) -> ModelT:
+    """As `read_yaml_document`, from a text whose origin is called `source` in messages."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as cause:
+        mark = getattr(cause, "problem_mark", None)
+        place = f"{source}:{mark.line + 1}" if mark else source
+        raise error(f"is not valid YAML ({getattr(cause, 'problem', None) or cause})", where=place, hint="Correct the syntax") from cause
+    if not isinstance(content, dict):
+        raise error("is not a mapping of fields", where=source, hint="Start from the published JSON Schema in docs/schemas")
+    duplicate = _first_duplicate_key(root)
+    if duplicate:
+        raise error(f"key {duplicate[0]!r} appears twice", where=f"{source}:{duplicate[1]}", hint="Keep one of them")
+    try:
+        return model.model_validate(content)
+    except ValidationError as cause:
+        problems = tuple(_describe(item, root, source) for item in cause.errors(include_url=False))
+        raise error("; ".join(problems), where=None, hint=None, problems=problems) from cause
+
+
+def _describe(item: Any, root: yaml.Node | None, source: str) -> str:
+    location: Sequence[str | int] = item["loc"]
+    line = _line_of(root, location)
+    field = ".".join(str(part) for part in location) or "document"
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        message = "unknown field"
+    value = item.get("input")
+    shown = f" (found {value!r})" if isinstance(value, str | int | float | bool) or value is None else ""
+    return f"{source}:{line}: {field}: {message}{shown if item['type'] != 'missing' else ''}"
+
+
+def _line_of(node: yaml.Node | None, location: Sequence[str | int]) -> int:
+    """The line of the deepest part of `location` that the document has; 1-based."""
+    line = node.start_mark.line + 1 if node is not None else 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == str(part):
+                    line, node = key.start_mark.line + 1, value
+                    break
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return line
+
+
+def _first_duplicate_key(node: yaml.Node | None) -> tuple[str, int] | None:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                return str(key.value), key.start_mark.line + 1
+            seen.add(key.value)
+            found = _first_duplicate_key(value)
+            if found:
+                return found
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            found = _first_duplicate_key(value)
+            if found:
+                return found
+    return None

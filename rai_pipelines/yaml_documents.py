@@ -51,16 +51,16 @@ def parse_yaml_document(text: str, model: type[ModelT], *, source: str, error: t
         raise error("; ".join(problems), where=None, hint=None, problems=problems) from cause
 
 
-def _describe(item: Any, root: yaml.Node | None, source: str) -> str:
-    location: Sequence[str | int] = item["loc"]
-    line = _line_of(root, location)
+def describe_problem(location: Sequence[str | int], message: str, value: object, root: yaml.Node | None, source: str) -> str:
+    """`file:line: field: message (found value)` for one problem of a YAML document whose root node is `root`."""
     field = ".".join(str(part) for part in location) or "document"
-    message = item["msg"].removeprefix("Value error, ")
-    if item["type"] == "extra_forbidden":
-        message = "unknown field"
-    value = item.get("input")
-    shown = f" (found {value!r})" if isinstance(value, str | int | float | bool) or value is None else ""
-    return f"{source}:{line}: {field}: {message}{shown if item['type'] != 'missing' else ''}"
+    shown = f" (found {value!r})" if isinstance(value, str | int | float | bool) else ""
+    return f"{source}:{_line_of(root, location)}: {field}: {message.removeprefix('Value error, ')}{shown}"
+
+
+def _describe(item: Any, root: yaml.Node | None, source: str) -> str:
+    message = "unknown field" if item["type"] == "extra_forbidden" else item["msg"]
+    return describe_problem(item["loc"], message, item.get("input"), root, source)
 
 
 def _line_of(node: yaml.Node | None, location: Sequence[str | int]) -> int:

@@ -1,0 +1,106 @@
+"""Judges group fairness: impact ratios and equalized odds of every declared attribute."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from rai_pipelines.evidence.model import Evidence, Measurement, State
+from rai_pipelines.policy.checks.registry import Check, Question, Threshold
+from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conclude
+from rai_pipelines.policy.three_state import Band, Judged, judge_family
+
+
+def _ascending(band: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < band[0] < band[1]:
+        raise ValueError(f"band is upside down or not positive: [{band[0]:g}, {band[1]:g}]; write [low, high] with 0 < low < high")
+    return band
+
+
+RatioBand = Annotated[tuple[float, float], AfterValidator(_ascending)]
+
+
+class GroupFairnessThreshold(Threshold):
+    """Allowed band of impact ratios and the largest equalized odds difference; at least one of them."""
+
+    impact_ratio: RatioBand | None = None
+    equalized_odds_difference_max: float | None = Field(default=None, gt=0, lt=1)
+    demographic_parity_difference_max: float | None = Field(default=None, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _something_is_asked(self) -> Self:
+        if self.impact_ratio is None and self.equalized_odds_difference_max is None and self.demographic_parity_difference_max is None:
+            raise ValueError("name impact_ratio, equalized_odds_difference_max or demographic_parity_difference_max")
+        return self
+
+
+def judge_group_fairness(question: Question) -> Judgement:
+    """All attributes and groups form one family for Holm; groups too small to judge are disclosed, and decide when they are many."""
+    threshold: GroupFairnessThreshold = question.threshold
+    evidence = question.evidence["bias_assessment"]
+    items: list[Judged] = []
+    for measurement in evidence.measurements:
+        if _is_intersection(measurement):
+            continue
+        band = _band_for(measurement, threshold)
+        if band is not None and not _too_small_a_group(measurement):
+            items.append(Judged(_label(measurement), measurement, band))
+    figures = judge_family(items, alpha=question.statistics.alpha)
+    figures += tuple(_disclosure(evidence, question.statistics.insufficient_share_max))
+    return conclude(figures, passed="Every declared attribute stays within its thresholds, interval included")
+
+
+def _band_for(measurement: Measurement, threshold: GroupFairnessThreshold) -> Band | None:
+    if measurement.metric == "impact_ratio" and threshold.impact_ratio:
+        return Band(*threshold.impact_ratio)
+    if measurement.metric == "equalized_odds_difference" and threshold.equalized_odds_difference_max is not None:
+        return Band(high=threshold.equalized_odds_difference_max)
+    if measurement.metric == "demographic_parity_difference" and threshold.demographic_parity_difference_max is not None:
+        return Band(high=threshold.demographic_parity_difference_max)
+    return None
+
+
+def _is_intersection(measurement: Measurement) -> bool:
+    return " × " in (measurement.attribute or "")
+
+
+def _too_small_a_group(measurement: Measurement) -> bool:
+    """One small group of an attribute is disclosed by `_disclosure`; a whole attribute without a figure stays in the family."""
+    return measurement.metric == "impact_ratio" and measurement.state is State.INSUFFICIENT and measurement.comparison is not None
+
+
+def _label(measurement: Measurement) -> str:
+    metric = measurement.metric.replace("_", " ")
+    if measurement.comparison is not None and measurement.reference is not None:
+        return f"{metric} of {measurement.attribute}={measurement.comparison} against {measurement.reference}"
+    return f"{metric} of {measurement.attribute}"
+
+
+def _disclosure(evidence: Evidence, share_max: float) -> list[Figure]:
+    """For each attribute: the share of rows in groups that are too small to judge."""
+    groups: Any = evidence.details.get("groups", {})
+    total: Any = evidence.details.get("rows")
+    figures = []
+    for attribute, facts in sorted(groups.items()):
+        small = facts.get("insufficient", {})
+        if not small or not total or " × " in attribute:
+            continue
+        rows = sum(int(count) for count in small.values())
+        share = rows / int(total)
+        figures.append(
+            Figure(
+                label=f"rows of {attribute} in groups too small to judge",
+                metric="insufficient_share",
+                value=share,
+                n=int(total),
+                denominator=int(total),
+                threshold=str(Band(high=share_max)),
+                status=FindingStatus.PASS if Band(high=share_max).contains(share) else FindingStatus.INCONCLUSIVE,
+                note="too few rows or outcomes: " + ", ".join(f"{group} (n={count})" for group, count in sorted(small.items())),
+            )
+        )
+    return figures
+
+
+CHECKS = (Check("group_fairness", ("bias_assessment",), GroupFairnessThreshold, judge_group_fairness),)

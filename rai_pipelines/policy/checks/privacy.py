@@ -1,0 +1,92 @@
+"""Judges the training data: anonymity of the people in it, and its validity."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rai_pipelines.evidence.model import Evidence, Measurement
+from rai_pipelines.policy.checks.registry import Check, Question, Threshold
+from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conclude
+from rai_pipelines.policy.three_state import Band, judge_exact
+
+
+class ByRelease(BaseModel):
+    """A threshold for data that stays in the organisation and one for data that is published."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    internal: float = Field(ge=0)
+    public: float = Field(ge=0)
+
+    def of(self, release_class: str) -> float:
+        """The threshold of that release class; an unknown class gets the public one."""
+        return self.internal if release_class == "internal" else self.public
+
+
+class AnonymityThreshold(Threshold):
+    """Smallest class, smallest diversity, largest distance and risk that are allowed."""
+
+    direct_identifiers_max: int = Field(default=0, ge=0)
+    k_min: ByRelease
+    prosecutor_risk_max: ByRelease
+    l_min: float = Field(ge=1)
+    t_max: float = Field(gt=0, le=1)
+
+
+class DataValidThreshold(Threshold):
+    """What the tables may get wrong."""
+
+    critical_failures_max: int = Field(default=0, ge=0)
+    label_leakage_auc_max: float = Field(default=0.99, gt=0.5, le=1)
+
+
+def judge_anonymity(question: Question) -> Judgement:
+    """Every figure is a property of the table itself, so each passes or fails exactly."""
+    threshold: AnonymityThreshold = question.threshold
+    evidence = question.evidence["anonymization_check"]
+    bands = {
+        "direct_identifier_columns": Band(high=threshold.direct_identifiers_max),
+        "k_minimum": Band(low=threshold.k_min.of(question.release_class)),
+        "prosecutor_risk_maximum": Band(high=threshold.prosecutor_risk_max.of(question.release_class)),
+        "l_distinct_minimum": Band(low=threshold.l_min),
+        "t_maximum": Band(high=threshold.t_max),
+    }
+    figures = _exact_figures(evidence, bands)
+    return conclude(figures, passed="No direct identifiers, and every equivalence class is large and diverse enough")
+
+
+def judge_data_valid(question: Question) -> Judgement:
+    """Critical expectations decide; warnings are listed in the evidence."""
+    threshold: DataValidThreshold = question.threshold
+    evidence = question.evidence["data_validation"]
+    figures = _exact_figures(evidence, {"expectations_failed_critical": Band(high=threshold.critical_failures_max)})
+    figures += tuple(
+        judge_exact(_label(item), item, Band(high=threshold.label_leakage_auc_max))
+        for item in evidence.find("label_leakage_auc")
+        if item.value is not None and not Band(high=threshold.label_leakage_auc_max).contains(item.value)
+    )
+    return conclude(figures, passed="No critical expectation failed")
+
+
+def _exact_figures(evidence: Evidence, bands: dict[str, Band]) -> tuple[Figure, ...]:
+    """A figure for every measurement of every banded metric; a metric that is absent reads missing."""
+    figures: list[Figure] = []
+    for metric, band in bands.items():
+        found = evidence.find(metric)
+        if not found:
+            figures.append(
+                Figure(label=metric, metric=metric, value=None, threshold=str(band), status=FindingStatus.MISSING, note="not in the evidence")
+            )
+        figures += [judge_exact(_label(item), item, band) for item in found]
+    return tuple(figures)
+
+
+def _label(measurement: Measurement) -> str:
+    name = measurement.metric.replace("_", " ")
+    return f"{name} of {measurement.attribute}" if measurement.attribute else name
+
+
+CHECKS = (
+    Check("anonymity", ("anonymization_check",), AnonymityThreshold, judge_anonymity),
+    Check("data_valid", ("data_validation",), DataValidThreshold, judge_data_valid),
+)

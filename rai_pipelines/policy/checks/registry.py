@@ -1,0 +1,80 @@
+"""The one list of checks: what each reads, which thresholds it takes, and how it judges.
+
+A policy may name a check of `PLANNED`: its control is announced, and reads `missing` if it is put in force before it can be measured.
+Any other name is an error of the policy file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from rai_pipelines.evidence.model import Evidence
+from rai_pipelines.policy.findings import Judgement
+from rai_pipelines.policy.model import Statistics
+
+
+class Threshold(BaseModel):
+    """Base of the typed thresholds of a check."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class NoParameters(Threshold):
+    """For checks that take none."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a check is asked: the thresholds and parameters of one control, and the evidence it names."""
+
+    threshold: Any
+    parameters: Any
+    evidence: Mapping[str, Evidence]
+    statistics: Statistics
+    release_class: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """One way to judge a control. `assessments` are the evidence it cannot do without."""
+
+    name: str
+    assessments: tuple[str, ...]
+    threshold: type[BaseModel]
+    judge: Callable[[Question], Judgement]
+    parameters: type[BaseModel] = NoParameters
+
+
+PLANNED: Mapping[str, str] = {
+    "signed_review": "signed reviews are not recorded by this version",
+    "windowed_fairness": "production windows are not measured by this version",
+    "local_explanations": "explanations are not measured by this version",
+    "global_report_and_traces": "explanations and decision traces are not measured by this version",
+    "human_review_of_decisions": "review logs are not read by this version",
+    "approvals_and_ledger": "signed approvals and the ledger are not part of this version",
+    "privacy_budget_and_minimisation": "differential privacy accounting and column purposes are not measured by this version",
+    "encryption_and_attestation": "encryption and attestation are not verified by this version",
+    "formal_properties": "formal verification is not done by this version",
+    "fault_drill": "fault drills are not run by this version",
+    "drift_and_performance": "production drift is not measured by this version",
+    "trigger_coverage": "production triggers are not drilled by this version",
+    "public_card_and_impact_assessment": "public cards and impact assessments are not written by this version",
+    "technical_documentation": "the Annex IV file is not written by this version",
+}
+
+
+@cache
+def checks() -> Mapping[str, Check]:
+    """Every check that this version can judge, by name."""
+    from rai_pipelines.policy.checks import documentation, fairness, governance, privacy, safety
+
+    found = [*fairness.CHECKS, *privacy.CHECKS, *safety.CHECKS, *governance.CHECKS, *documentation.CHECKS]
+    names = [check.name for check in found]
+    if len(set(names)) != len(names) or set(names) & set(PLANNED):
+        raise AssertionError(f"a check is listed twice: {names}")
+    return {check.name: check for check in found}

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def canonical_json(value: Any) -> bytes:
     Pydantic models, dataclass-free mappings, sequences, dates, enums and NumPy scalars are accepted.
 
     Raises:
-        EvidenceError: a NaN or infinite number, an integer beyond 2**53, or a type without a JSON form.
+        EvidenceError: a NaN or infinite number, an integer that no double holds exactly, or a type without a JSON form.
     """
     try:
         return rfc8785.dumps(plain(value))
@@ -63,6 +64,8 @@ def plain(value: Any) -> Any:
         return value.isoformat()
     if hasattr(value, "item") and not isinstance(value, int | float):  # a NumPy scalar
         value = value.item()
+    if isinstance(value, int) and 2**53 <= abs(value) < 2**1023 and Decimal(repr(float(value))) == value:
+        return float(value)  # RFC 8785 knows doubles only: the digits of a large one come back from JSON as an integer
     if isinstance(value, bool | int):
         return value
     if isinstance(value, float):

@@ -93,7 +93,7 @@ class Provenance(Record):
     model_name: str
     model_version: str
     model_digest: str | None
-    datasheet_digest: str
+    datasheet_digest: str | None
     data_digests: Mapping[str, str]
     policy: str | None = None
     policy_digest: str | None = None

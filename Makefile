@@ -1,0 +1,66 @@
+# Every target creates what it needs (a virtual environment in .venv from hashed lock files) and is quick the second time.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+export RAI_HOME ?= $(CURDIR)/.rai
+export DAGSTER_HOME = $(RAI_HOME)/dagster
+export OMP_NUM_THREADS ?= 2
+export PYTHONDONTWRITEBYTECODE =
+
+.PHONY: help demo dev test test-all lint format bench schemas lock screenshots clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: .make/main  ## Audit three real model versions, from registration to verdict
+	$(BIN)/rai demo
+
+dev: .make/main  ## Dagster UI and daemon on the demo's home (http://127.0.0.1:3000)
+	$(BIN)/rai init
+	$(BIN)/dg dev --host 127.0.0.1 --port $${PORT:-3000}
+
+test: .make/dev lint  ## Lint, types, import directions, and the tests
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+test-all: .make/dev lint  ## The same with the slow suites
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+lint: .make/dev  ## ruff, mypy (strict), import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .make/dev  ## Let ruff arrange the code
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: .make/dev  ## Benchmarks against peers, with ratios
+	$(BIN)/python -m benchmarks
+
+schemas: .make/dev  ## Write the published JSON Schemas to docs/schemas
+	$(BIN)/rai schemas --out docs/schemas
+
+screenshots: .make/browser  ## Pictures of the Dagster UI on the demo's home, into docs/images
+	command -v chromium >/dev/null || (apt-get update -q && apt-get install -qy chromium)
+	$(BIN)/python docs/take_screenshots.py
+
+lock: .make/uv  ## Resolve the dependencies anew
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade -q --extra dev pyproject.toml -o requirements/dev.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q --extra demo --extra build pyproject.toml -c requirements/dev.lock -o requirements/main.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q --extra dev --extra browser pyproject.toml -c requirements/dev.lock -o requirements/browser.lock
+
+clean:  ## Remove the environment and the demo's home
+	rm -rf .venv .make .rai
+
+.make/uv: requirements/uv.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; set PYTHON=/path/to/python"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
+	@mkdir -p .make && touch $@
+
+.make/main .make/dev .make/browser: .make/%: requirements/%.lock pyproject.toml .make/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r $<
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --offline -e .
+	@mkdir -p .make && touch $@

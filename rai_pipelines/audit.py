@@ -1,0 +1,215 @@
+"""One audit in plain Python: which assessments, in which order, from a model version to its verdict. Dagster's assets call it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cache, partial
+
+from rai_pipelines.assessments.base import Assess, AuditContext, Parameters, run_assessment, unmade_evidence
+from rai_pipelines.clock import utc_today
+from rai_pipelines.errors import DatasheetError, EvidenceError, RaiError, RegistryUnavailable, UnknownModelVersion
+from rai_pipelines.evidence.model import Evidence, Receipt, Status
+from rai_pipelines.evidence.store import EvidenceStore, LocalEvidenceStore
+from rai_pipelines.policy.load import read_policy
+from rai_pipelines.policy.model import Policy
+from rai_pipelines.policy.verdict import Verdict, judge
+from rai_pipelines.settings import Settings
+from rai_pipelines.subjects.find import find_subject
+from rai_pipelines.subjects.names import ModelVersion
+from rai_pipelines.subjects.registry import ModelRegistry
+from rai_pipelines.subjects.subject import ModelLoader
+
+VERDICT = "policy_verdict"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One assessment in the audit. `tables` are the data whose digests its evidence names; `after` is the evidence it reads."""
+
+    name: str
+    title: str
+    assess: Assess
+    parameters: Callable[[Policy], Parameters]
+    tables: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+
+@dataclass
+class Auditor:
+    """Everything one audit needs. Holds no state but a cache of the subject at hand."""
+
+    settings: Settings
+    registry: ModelRegistry
+    store: EvidenceStore
+    policy: Policy
+    _contexts: dict[str, AuditContext] = field(default_factory=dict, repr=False)
+
+    def audit(self, version: ModelVersion, *, day: date | None = None, on_step: Callable[[Step, Evidence], None] | None = None) -> Verdict:
+        """Measure `version` with every assessment and judge it.
+
+        Raises:
+            RegistryUnavailable, UnknownModelVersion: nothing could be found out; bad data, a bad datasheet or a bad model are findings.
+        """
+        for step in steps().values():
+            evidence = self.measure(step.name, version)
+            if on_step:
+                on_step(step, evidence)
+        return self.judge(version, day=day)
+
+    def measure(self, step_name: str, version: ModelVersion) -> Evidence:
+        """Run one assessment, keep its evidence, and return it."""
+        step = steps()[step_name]
+        try:
+            context = replace(self.context(version), evidence=self.collect(version, step.after))
+        except (RegistryUnavailable, UnknownModelVersion):
+            raise
+        except RaiError as error:
+            evidence, seconds = self._unmade(step.name, version, error), 0.0
+        else:
+            evidence, seconds = run_assessment(step.name, step.assess, context, step.parameters(self.policy), inputs=step.tables)
+        self.store.put(evidence, kind=step.name, folder=version.key, status=evidence.status, duration_s=seconds)
+        return evidence
+
+    def judge(self, version: ModelVersion, *, day: date | None = None) -> Verdict:
+        """Judge `version` on its stored evidence, keep the verdict, and return it."""
+        evidence = self.collect(version, tuple(steps()))
+        verdict = judge(self.policy, evidence, model_name=version.name, model_version=version.version, day=day or utc_today())
+        self.store.put(verdict, kind=VERDICT, folder=version.key, status=Status.COMPLETE)
+        return verdict
+
+    def collect(self, version: ModelVersion, names: tuple[str, ...]) -> Mapping[str, Evidence]:
+        """The newest evidence of these assessments that is about today's model, datasheet and policy; older evidence reads as absent."""
+        found: dict[str, Evidence] = {}
+        for name in names:
+            evidence = self.store.latest_evidence(name, version.key)
+            if evidence is not None and self._is_current(evidence, version):
+                found[name] = evidence
+        return found
+
+    def context(self, version: ModelVersion) -> AuditContext:
+        """The subject of `version`, fetched once."""
+        if version.key not in self._contexts:
+            subject = find_subject(
+                version,
+                registry=self.registry,
+                scratch=self.settings.scratch_dir,
+                subjects_folder=self.settings.subjects_path,
+                data_folder=self.settings.data_path,
+                loader=model_loader(self.settings),
+            )
+            self._contexts[version.key] = AuditContext(
+                subject=subject,
+                seed=self.settings.seed,
+                scratch=self.settings.scratch_dir,
+                policy=self.policy.label,
+                policy_digest=self.policy.digest,
+            )
+        return self._contexts[version.key]
+
+    def _unmade(self, name: str, version: ModelVersion, error: RaiError) -> Evidence:
+        status = Status.MISSING if isinstance(error, DatasheetError) else Status.ERROR
+        policy = self.policy
+        return unmade_evidence(name, version, str(error), status=status, seed=self.settings.seed, policy=policy.label, policy_digest=policy.digest)
+
+    def _is_current(self, evidence: Evidence, version: ModelVersion) -> bool:
+        made_from = evidence.provenance
+        if made_from.policy_digest != self.policy.digest:
+            return False
+        try:
+            subject = self.context(version).subject
+        except RaiError as error:
+            if isinstance(error, RegistryUnavailable | UnknownModelVersion):
+                raise
+            return made_from.datasheet_digest is None
+        return made_from.model_digest == subject.model_digest and made_from.datasheet_digest == subject.datasheet.digest
+
+
+def build_auditor(settings: Settings, *, registry: ModelRegistry | None = None, store: EvidenceStore | None = None) -> Auditor:
+    """An auditor as the settings say: MLflow registry, local evidence store, and the policy in force.
+
+    Raises:
+        PolicyError: the policy file cannot be used.
+    """
+    return Auditor(
+        settings=settings,
+        registry=registry or mlflow_registry(settings),
+        store=store or LocalEvidenceStore(settings.evidence_dir),
+        policy=read_policy(settings.policy_file),
+    )
+
+
+def mlflow_registry(settings: Settings) -> ModelRegistry:
+    """The MLflow registry that the settings name."""
+    from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
+
+    return MlflowRegistry(
+        settings.registry_uri, live_aliases=settings.live_aliases, live_tag=settings.live_tag, artifact_root=settings.artifact_root
+    )
+
+
+def model_loader(settings: Settings) -> ModelLoader:
+    """Loads model files as far as the operator trusts them."""
+    from rai_pipelines.subjects.model_files import load_model_files
+
+    return partial(load_model_files, trusted_skops_types=settings.trusted_skops_types, trust_pickles=settings.trust_pickled_models)
+
+
+def latest_verdict(store: EvidenceStore, version: ModelVersion) -> tuple[Verdict, Receipt] | None:
+    """The newest stored verdict on `version` and its receipt, or None when it was never judged."""
+    receipt = store.latest(VERDICT, version.key)
+    return (store.get(receipt.digest, Verdict), receipt) if receipt else None
+
+
+def evidence_of(store: EvidenceStore, verdict: Verdict) -> dict[str, Evidence]:
+    """The evidence that a verdict cites, by assessment name, each verified against its digest.
+
+    Raises:
+        EvidenceError: an object is absent or was altered.
+    """
+    digests = {name: digest for finding in verdict.findings for name, digest in finding.evidence.items()}
+    found = {name: store.get(digest, Evidence) for name, digest in sorted(digests.items())}
+    for name, item in found.items():
+        if item.assessment != name:
+            raise EvidenceError(f"is evidence of {item.assessment}, cited as {name}", where=digests[name])
+    return found
+
+
+@cache
+def steps() -> Mapping[str, Step]:
+    """The assessments of an audit, in order."""
+    from rai_pipelines.assessments.anonymity import AnonymityParameters, assess_anonymity
+    from rai_pipelines.assessments.bias import BiasParameters, assess_bias
+    from rai_pipelines.assessments.data_validation import DataValidationParameters, assess_data_validation
+    from rai_pipelines.assessments.documentation import DocumentationParameters, assess_documentation
+    from rai_pipelines.assessments.performance import PerformanceParameters, assess_performance
+    from rai_pipelines.assessments.registry_record import RegistryRecordParameters, assess_registry_record
+    from rai_pipelines.assessments.robustness import RobustnessParameters, assess_robustness
+
+    def group_sizes(policy: Policy) -> dict[str, float]:
+        chosen = policy.statistics
+        return {"min_group_n": chosen.min_group_n, "min_denominator": chosen.min_denominator, "interval_level": chosen.interval_level}
+
+    measured = (
+        Step("registry_record", "Registry record", assess_registry_record, lambda _: RegistryRecordParameters()),
+        Step("data_validation", "Data validation", assess_data_validation, lambda _: DataValidationParameters(), ("training", "evaluation")),
+        Step("anonymization_check", "Anonymisation check", assess_anonymity, lambda _: AnonymityParameters(), ("training",)),
+        Step(
+            "bias_assessment",
+            "Bias assessment",
+            assess_bias,
+            lambda policy: BiasParameters(resamples=policy.statistics.resamples, **group_sizes(policy)),  # type: ignore[arg-type]
+            ("evaluation",),
+        ),
+        Step("performance_report", "Performance report", assess_performance, lambda _: PerformanceParameters(), ("evaluation",)),
+        Step("adversarial_robustness", "Adversarial robustness", assess_robustness, lambda _: RobustnessParameters(), ("training", "evaluation")),
+    )
+    documentation = Step(
+        "documentation_check",
+        "Documentation check",
+        assess_documentation,
+        lambda _: DocumentationParameters(),
+        after=tuple(step.name for step in measured),
+    )
+    return {step.name: step for step in (*measured, documentation)}

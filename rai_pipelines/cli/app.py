@@ -1,0 +1,45 @@
+"""The `rai` command: assembles the verbs and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from rai_pipelines.cli.common import EXIT_COULD_NOT, print_problem
+from rai_pipelines.errors import RaiError
+
+
+def main() -> None:
+    """Entry point of `rai`."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    try:
+        app()
+    except RaiError as error:
+        print_problem(error)
+        sys.exit(EXIT_COULD_NOT)
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        sys.exit(0)
+
+
+def build_app() -> typer.Typer:
+    """The command with all its verbs."""
+    from rai_pipelines.cli import audits, demo, measure, operate, policy
+
+    made = typer.Typer(
+        name="rai",
+        help="Continuous responsible-AI audits of registered models.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    demo.register(made)
+    audits.register(made)
+    policy.register(made)
+    measure.register(made)
+    operate.register(made)
+    return made
+
+
+app = build_app()

@@ -1,0 +1,82 @@
+"""What `rai doctor` looks at: settings, policy, registry, store, libraries. Secrets in addresses are never printed."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from collections.abc import Callable
+from urllib.parse import urlsplit, urlunsplit
+
+from rai_pipelines.errors import RaiError
+from rai_pipelines.evidence.model import Record
+from rai_pipelines.settings import Settings
+
+OPTIONAL = {
+    "presidio_analyzer": "extra [presidio]: identifiers are searched in column contents",
+    "lightgbm": "extra [lightgbm]: LightGBM model files",
+    "onnxruntime": "onnxruntime: ONNX model files",
+    "dagster_webserver": "extra [ui]: the Dagster UI",
+}
+
+
+class Diagnosis(Record):
+    """One thing that was looked at. `needed` is whether an audit can do without."""
+
+    name: str
+    ok: bool
+    needed: bool
+    detail: str
+
+
+def diagnose(settings: Settings) -> list[Diagnosis]:
+    """Look at everything an audit needs, and at what it can do without."""
+    found = [
+        _try("home", lambda: _writable(settings)),
+        _try("policy", lambda: _policy(settings)),
+        _try("registry", lambda: _registry(settings)),
+        _try("data root", lambda: f"{settings.data_path}" + ("" if settings.data_path.is_dir() else " (does not exist)"), needed=False),
+        Diagnosis(
+            name="pickled models",
+            ok=not settings.trust_pickled_models,
+            needed=False,
+            detail="loaded in this process (RAI_TRUST_PICKLED_MODELS)" if settings.trust_pickled_models else "refused",
+        ),
+    ]
+    found += [
+        Diagnosis(name=name, ok=importlib.util.find_spec(name) is not None, needed=False, detail=purpose) for name, purpose in OPTIONAL.items()
+    ]
+    return found
+
+
+def without_secrets(address: str) -> str:
+    """`address` with user name, password and query taken out."""
+    parts = urlsplit(address)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def _try(name: str, look: Callable[[], str], *, needed: bool = True) -> Diagnosis:
+    try:
+        return Diagnosis(name=name, ok=True, needed=needed, detail=look())
+    except (RaiError, OSError) as error:
+        return Diagnosis(name=name, ok=False, needed=needed, detail=str(error))
+
+
+def _writable(settings: Settings) -> str:
+    settings.home_path.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=settings.home_path):
+        return f"{settings.home_path} is writable"
+
+
+def _policy(settings: Settings) -> str:
+    from rai_pipelines.policy.load import read_policy
+
+    policy = read_policy(settings.policy_file)
+    return f"{policy.label} {policy.digest}"
+
+
+def _registry(settings: Settings) -> str:
+    from rai_pipelines.audit import mlflow_registry
+
+    listed = mlflow_registry(settings).versions_since(0, limit=1)
+    return f"{without_secrets(settings.registry_uri)} answers" + ("" if listed else ", no version is registered")

@@ -1,0 +1,35 @@
+"""The JSON Schemas that docs/schemas publishes, made from the models themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+
+
+def published_schemas() -> dict[str, dict[str, Any]]:
+    """Schema by name: what editors check (policy, datasheet) and what the verbs print."""
+    from rai_pipelines.cli.diagnosis import Diagnosis
+    from rai_pipelines.cli.measure import MeasureOutput
+    from rai_pipelines.documents.card import ModelCard
+    from rai_pipelines.evidence.model import Evidence
+    from rai_pipelines.governance.gate import GateRecord
+    from rai_pipelines.policy.model import Policy
+    from rai_pipelines.policy.verdict import Verdict
+    from rai_pipelines.subjects.datasheet import Datasheet
+
+    models: dict[str, type[BaseModel]] = {
+        "policy": Policy,
+        "datasheet": Datasheet,
+        "evidence": Evidence,
+        "verdict": Verdict,
+        "gate": GateRecord,
+        "model-card": ModelCard,
+        "measure": MeasureOutput,
+    }
+    schemas = {name: model.model_json_schema(by_alias=True) for name, model in models.items()}
+    schemas["doctor"] = TypeAdapter(list[Diagnosis]).json_schema()
+    for name, schema in schemas.items():
+        schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+        schema["title"] = f"rai_pipelines {name}"
+    return schemas

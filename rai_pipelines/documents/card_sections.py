@@ -1,0 +1,199 @@
+"""The bodies of the card's sections: facts from the datasheet, tables from evidence. Nothing is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rai_pipelines.documents.text import number
+from rai_pipelines.evidence.model import Evidence, Measurement, Record, State, Status
+from rai_pipelines.subjects.datasheet import Datasheet
+
+
+class Fact(Record):
+    """A named sentence."""
+
+    name: str
+    text: str
+
+
+class Table(Record):
+    """A captioned table of texts."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+class SectionBody(Record):
+    """What a section shows."""
+
+    facts: tuple[Fact, ...] = ()
+    tables: tuple[Table, ...] = ()
+
+
+def section_bodies(datasheet: Datasheet | None, evidence: Mapping[str, Evidence]) -> dict[str, SectionBody]:
+    """A body for every section of the card; a section without its sources has an empty one."""
+    return {
+        "model_details": SectionBody(facts=_model_details(datasheet, evidence)),
+        "intended_use": SectionBody(facts=_intended_use(datasheet)),
+        "factors": SectionBody(facts=_factors(datasheet, evidence)),
+        "metrics": SectionBody(facts=_metrics(evidence)),
+        "evaluation_data": SectionBody(facts=_data(datasheet, "evaluation"), tables=_validation(evidence)),
+        "training_data": SectionBody(facts=_data(datasheet, "training"), tables=_anonymity(evidence)),
+        "quantitative_analyses": SectionBody(tables=(*_performance(evidence), *_bias(evidence), *_robustness(evidence))),
+        "ethical_considerations": SectionBody(facts=_ethics(datasheet)),
+        "caveats": SectionBody(facts=_caveats(datasheet)),
+    }
+
+
+def _facts(*pairs: tuple[str, str | None]) -> tuple[Fact, ...]:
+    return tuple(Fact(name=name, text=text) for name, text in pairs if text)
+
+
+def _model_details(datasheet: Datasheet | None, evidence: Mapping[str, Evidence]) -> tuple[Fact, ...]:
+    made = next(iter(evidence.values()), None)
+    model = (made.provenance.model_digest if made else None) or "no model file: audited from its predictions alone"
+    if datasheet is None:
+        return _facts(("Datasheet", "none that can be read"), ("Model file", model))
+    return _facts(
+        ("Owner", f"{datasheet.owner.name} ({datasheet.owner.contact})"),
+        ("Deputy", f"{datasheet.deputy.name} ({datasheet.deputy.contact})" if datasheet.deputy else None),
+        ("Runbook", datasheet.runbook),
+        ("Task", datasheet.task.replace("_", " ")),
+        ("Model file", model),
+    )
+
+
+def _intended_use(datasheet: Datasheet | None) -> tuple[Fact, ...]:
+    if datasheet is None:
+        return ()
+    return _facts(("Purpose", datasheet.purpose), *(("Out of scope", item) for item in datasheet.out_of_scope))
+
+
+def _factors(datasheet: Datasheet | None, evidence: Mapping[str, Evidence]) -> tuple[Fact, ...]:
+    facts: list[tuple[str, str | None]] = []
+    if datasheet:
+        for name, attribute in datasheet.columns.protected_attributes.items():
+            words = f"compared with {_named(datasheet, name, attribute.reference)}"
+            if attribute.bins:
+                words += "; bands at " + ", ".join(f"{edge:g}" for edge in attribute.bins)
+            facts.append((name, words))
+    bias = evidence.get("bias_assessment")
+    groups = bias.details.get("groups", {}) if bias and bias.status is Status.COMPLETE else {}
+    if isinstance(groups, dict):
+        for attribute_name, item in sorted(groups.items()):
+            small = item.get("insufficient", {}) if isinstance(item, dict) else {}
+            if small and isinstance(small, dict) and " × " not in attribute_name:
+                named = ", ".join(f"{group} (n={count})" for group, count in sorted(small.items()))
+                facts.append((f"{attribute_name}: too few rows to judge", named))
+    return _facts(*facts)
+
+
+def _metrics(evidence: Mapping[str, Evidence]) -> tuple[Fact, ...]:
+    performance = evidence.get("performance_report")
+    if performance is None or performance.status is not Status.COMPLETE:
+        return ()
+    names = ("accuracy", "balanced_accuracy", "recall", "precision", "roc_auc", "majority_class_rate", "accuracy_over_majority")
+    return tuple(
+        Fact(name=name.replace("_", " "), text=_words(item))
+        for name in names
+        for item in performance.find(name, attribute=None, group=None)
+    )
+
+
+def _data(datasheet: Datasheet | None, which: str) -> tuple[Fact, ...]:
+    if datasheet is None:
+        return ()
+    source = datasheet.provenance if which == "training" else None
+    return _facts(("Reference", getattr(datasheet.data, which)), ("Provenance", source))
+
+
+def _validation(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
+    item = evidence.get("data_validation")
+    if item is None or item.status is not Status.COMPLETE:
+        return ()
+    names = ("rows", "expectations_evaluated", "expectations_failed_critical", "expectations_failed_warning", "duplicate_row_share", "overlap_share")
+    rows = tuple((m.metric.replace("_", " "), m.group or "", number(m.value), m.note or "") for name in names for m in item.find(name))
+    return (Table(caption="Data validation (Great Expectations)", columns=("figure", "table", "value", "note"), rows=rows),)
+
+
+def _anonymity(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
+    item = evidence.get("anonymization_check")
+    if item is None or item.status is not Status.COMPLETE:
+        return ()
+    names = ("direct_identifier_columns", "k_minimum", "singling_out_share", "rows_below_k", "prosecutor_risk_maximum", "l_distinct_minimum", "t_maximum")
+    rows = tuple((m.metric.replace("_", " "), m.attribute or "", _words(m)) for name in names for m in item.find(name))
+    return (Table(caption="Anonymity of the data", columns=("figure", "column", "value"), rows=rows),)
+
+
+def _performance(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
+    item = evidence.get("performance_report")
+    if item is None or item.status is not Status.COMPLETE:
+        return ()
+    rows = tuple((m.attribute or "", m.group or "", *_figure(m)) for m in item.find("accuracy") if m.attribute)
+    return (Table(caption="Accuracy by group", columns=("attribute", "group", "accuracy", "interval", "rows", "state"), rows=rows),)
+
+
+def _bias(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
+    item = evidence.get("bias_assessment")
+    if item is None or item.status is not Status.COMPLETE:
+        return ()
+    single = [m for m in item.measurements if " × " not in (m.attribute or "")]
+    ratios = tuple((m.attribute or "", f"{m.comparison} against {m.reference}", *_figure(m)) for m in single if m.metric == "impact_ratio")
+    differences = tuple(
+        (m.attribute or "", f"{m.metric.replace('_', ' ')}{_pair(m)}", *_figure(m))
+        for m in single
+        if m.metric in ("equalized_odds_difference", "demographic_parity_difference")
+    )
+    columns = ("attribute", "comparison", "value", "interval", "rows", "state")
+    return (
+        Table(caption="Impact ratios", columns=columns, rows=ratios),
+        Table(caption="Largest differences between groups", columns=columns, rows=differences),
+    )
+
+
+def _robustness(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
+    item = evidence.get("adversarial_robustness")
+    if item is None or item.status is not Status.COMPLETE:
+        return ()
+    rows = tuple((m.metric.replace("_", " "), m.group or "", _words(m)) for m in item.measurements)
+    return (Table(caption="Adversarial robustness", columns=("figure", "attack", "value"), rows=rows),)
+
+
+def _ethics(datasheet: Datasheet | None) -> tuple[Fact, ...]:
+    if datasheet is None:
+        return ()
+    return _facts((f"Risk class {datasheet.risk.risk_class.value}", datasheet.risk.reason), ("Human oversight", datasheet.human_oversight))
+
+
+def _caveats(datasheet: Datasheet | None) -> tuple[Fact, ...]:
+    return _facts(*(("Limitation", item) for item in datasheet.limitations)) if datasheet else ()
+
+
+def _pair(measurement: Measurement) -> str:
+    return f" ({measurement.comparison} and {measurement.reference})" if measurement.comparison and measurement.reference else ""
+
+
+def _figure(measurement: Measurement) -> tuple[str, str, str, str]:
+    interval = measurement.interval
+    return (
+        number(measurement.value),
+        f"{number(interval.low)} to {number(interval.high)}" if interval else "–",
+        f"{measurement.n:,}" if measurement.n is not None else "–",
+        measurement.state.value if measurement.state is State.MEASURED else f"{measurement.state.value}: {measurement.note or ''}".rstrip(": "),
+    )
+
+
+def _words(measurement: Measurement) -> str:
+    value, interval, rows, state = _figure(measurement)
+    text = value if measurement.value is not None else state
+    if measurement.interval:
+        text += f" ({measurement.interval.level:.0%} interval {interval})"
+    if measurement.n is not None:
+        text += f", n = {rows}"
+    return text + (f", {state}" if measurement.value is not None and measurement.state is not State.MEASURED else "")
+
+
+def _named(datasheet: Datasheet, attribute: str, group: str) -> str:
+    label = datasheet.columns.protected_attributes[attribute].labels.get(group)
+    return f"{group} ({label})" if label else group

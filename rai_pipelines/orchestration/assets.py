@@ -1,0 +1,206 @@
+"""The life cycle of an audit as assets, partitioned by model version. Each calls one verb of the auditor and shows what came out.
+
+An assessment that fails on bad data or a bad model ends as evidence with that status; the asset still materialises and the others go
+on. Only what a later try can mend (a registry that is down) fails the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import dagster as dg
+
+from rai_pipelines.audit import Auditor, Step, steps
+from rai_pipelines.clock import utc_today
+from rai_pipelines.documents.card import render_markdown
+from rai_pipelines.errors import RaiError, RegistryUnavailable
+from rai_pipelines.orchestration.checks import COMPLIANT_CHECK, VERDICT_ASSET, check_results, check_specs, controls_on
+from rai_pipelines.orchestration.metadata import card_metadata, evidence_metadata, gate_metadata, verdict_metadata
+from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
+from rai_pipelines.orchestration.resources import AUDITOR
+from rai_pipelines.policy.model import Policy
+from rai_pipelines.policy.verdict import VerdictStatus, judge_control
+from rai_pipelines.release import open_gate, write_model_card
+from rai_pipelines.subjects.names import ModelVersion
+
+T = TypeVar("T")
+
+OWNERS = ["team:responsible-ai"]
+RETRY = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+GROUPS = {
+    "registry_record": "declared",
+    "data_validation": "data",
+    "anonymization_check": "data",
+    "bias_assessment": "model",
+    "performance_report": "model",
+    "adversarial_robustness": "model",
+    "documentation_check": "documents",
+}
+DEPENDENCIES = {
+    "registry_record": (),
+    "data_validation": ("registry_record",),
+    "anonymization_check": ("data_validation",),
+    "bias_assessment": ("data_validation",),
+    "performance_report": ("data_validation",),
+    "adversarial_robustness": ("data_validation",),
+    "documentation_check": ("anonymization_check", "bias_assessment", "performance_report", "adversarial_robustness"),
+}
+KINDS = {
+    "registry_record": {"mlflow"},
+    "data_validation": {"greatexpectations"},
+    "anonymization_check": {"duckdb"},
+    "bias_assessment": {"python"},
+    "performance_report": {"scikitlearn"},
+    "adversarial_robustness": {"python"},
+    "documentation_check": {"markdown"},
+}
+DESCRIPTIONS = {
+    "registry_record": "What the registry holds and the owner declared in the datasheet: documentation fields, owner, deputy, contact, runbook, "
+    "risk class. A red check names the empty fields.",
+    "data_validation": "Training and evaluation tables against a Great Expectations suite derived from the datasheet and the training profile: "
+    "schema, types, ranges, categories, missing values, duplicates, label leakage, train/evaluation overlap.",
+    "anonymization_check": "Whether people in the training data can be singled out: direct identifiers by column name and content, equivalence "
+    "classes of the quasi-identifiers, k-anonymity, l-diversity, t-closeness, prosecutor risk.",
+    "bias_assessment": "Selection rate, TPR, FPR, FNR and accuracy of every protected group and intersection (Fairlearn on counts), impact ratios, "
+    "demographic parity and equalized odds with intervals. Groups too small to judge are named.",
+    "performance_report": "Accuracy, recall, precision, AUC and more, overall and by protected group, with intervals, against always guessing the majority.",
+    "adversarial_robustness": "How many correct decisions survive small changes to inputs that a person can change, within the declared budget "
+    "(HopSkipJump of the Adversarial Robustness Toolbox and a neighbour search), with a positive control that shows the attack works.",
+    "documentation_check": "Whether every section of the model card has its declarations and its evidence.",
+}
+
+
+def build_assets(policy: Policy) -> list[dg.AssetsDefinition]:
+    """Every asset of the audit, with the checks that `policy` asks for."""
+    return [*(_assessment_asset(step, policy) for step in steps().values()), _verdict_asset(policy), _card_asset(), _gate_asset()]
+
+
+def _assessment_asset(step: Step, policy: Policy) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=step.name,
+        description=DESCRIPTIONS[step.name],
+        group_name=GROUPS[step.name],
+        kinds=KINDS[step.name],
+        owners=OWNERS,
+        deps=list(DEPENDENCIES[step.name]),
+        partitions_def=MODEL_VERSIONS,
+        required_resource_keys={AUDITOR},
+        check_specs=check_specs(policy, step.name),
+        retry_policy=RETRY,
+    )
+    def assess(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        auditor, version = _subject_of(context)
+        evidence = _attempt(lambda: auditor.measure(step.name, version))
+        context.log.info("%s of %s: %s", step.title, version, evidence.reason or evidence.status.value)
+        record = auditor.store.latest_evidence("registry_record", version.key)
+        facts = record.details if record else {}
+        tier = getattr(auditor.policy.tiers, str(facts.get("risk_class")), None) or auditor.policy.tiers.high
+        findings = [
+            judge_control(
+                control,
+                auditor.policy,
+                {step.name: evidence},
+                tier=tier,
+                release_class=str(facts.get("release_class", "unknown")),
+                day=utc_today(),
+            )
+            for control in controls_on(policy, step.name)
+        ]
+        return dg.MaterializeResult(
+            metadata=evidence_metadata(evidence, auditor.policy),
+            check_results=check_results(findings, step.name),
+            data_version=dg.DataVersion(evidence.digest),
+        )
+
+    return assess
+
+
+def _verdict_asset(policy: Policy) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=VERDICT_ASSET,
+        description="All controls of the policy judged on the stored evidence, and what follows: compliant, needs review or non-compliant. "
+        "Missing evidence counts as a failed control.",
+        group_name="decision",
+        kinds={"yaml"},
+        owners=OWNERS,
+        deps=["documentation_check", "registry_record"],
+        partitions_def=MODEL_VERSIONS,
+        required_resource_keys={AUDITOR},
+        check_specs=check_specs(policy, VERDICT_ASSET),
+        retry_policy=RETRY,
+    )
+    def policy_verdict(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        auditor, version = _subject_of(context)
+        verdict = _attempt(lambda: auditor.judge(version))
+        context.log.info("%s is %s: %s", version, verdict.status.value, "; ".join(verdict.reasons) or "nothing in the way")
+        on_verdict = {control.id for control in controls_on(policy, VERDICT_ASSET)}
+        compliant = dg.AssetCheckResult(
+            asset_key=VERDICT_ASSET,
+            check_name=COMPLIANT_CHECK,
+            passed=verdict.status is VerdictStatus.COMPLIANT,
+            severity=dg.AssetCheckSeverity.WARN if verdict.status is VerdictStatus.NEEDS_REVIEW else dg.AssetCheckSeverity.ERROR,
+            description=verdict.status.value.replace("_", " "),
+        )
+        return dg.MaterializeResult(
+            metadata=verdict_metadata(verdict),
+            check_results=[*check_results([item for item in verdict.findings if item.control in on_verdict], VERDICT_ASSET), compliant],
+            data_version=dg.DataVersion(verdict.digest),
+        )
+
+    return policy_verdict
+
+
+def _card_asset() -> dg.AssetsDefinition:
+    @dg.asset(
+        description="The model card as HTML, Markdown and JSON: declarations, measurements with intervals, findings. Written for failing versions too.",
+        group_name="documents",
+        kinds={"html"},
+        owners=OWNERS,
+        deps=[VERDICT_ASSET],
+        partitions_def=MODEL_VERSIONS,
+        required_resource_keys={AUDITOR},
+        retry_policy=RETRY,
+    )
+    def model_card(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        auditor, version = _subject_of(context)
+        card, paths = _attempt(lambda: write_model_card(auditor, version))
+        return dg.MaterializeResult(metadata=card_metadata(render_markdown(card), paths))
+
+    return model_card
+
+
+def _gate_asset() -> dg.AssetsDefinition:
+    @dg.asset(
+        description="What the verdict means for the registry: tags rai.verdict, rai.policy and rai.evidence on the version, and the alias "
+        "`compliant` on the newest compliant version only.",
+        group_name="decision",
+        kinds={"mlflow"},
+        owners=OWNERS,
+        deps=[VERDICT_ASSET, "model_card"],
+        partitions_def=MODEL_VERSIONS,
+        required_resource_keys={AUDITOR},
+        retry_policy=RETRY,
+    )
+    def release_gate(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        auditor, version = _subject_of(context)
+        record = _attempt(lambda: open_gate(auditor, version))
+        context.log.info("Gate for %s: %s, alias compliant %s", version, record.decision.value, record.alias)
+        return dg.MaterializeResult(metadata=gate_metadata(record))
+
+    return release_gate
+
+
+def _subject_of(context: dg.AssetExecutionContext) -> tuple[Auditor, ModelVersion]:
+    return getattr(context.resources, AUDITOR), ModelVersion.from_key(context.partition_key)
+
+
+def _attempt(act: Callable[[], T]) -> T:
+    """`act()`; what a later try can mend is raised as it is, so that the retry policy applies, the rest ends the step at once."""
+    try:
+        return act()
+    except RegistryUnavailable:
+        raise
+    except RaiError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error

@@ -1,0 +1,24 @@
+"""The one job: a whole audit of one model version. Scale comes from more runs, not from parallel steps."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
+
+AUDIT_JOB = "audit_model_version"
+MAX_RUNTIME_S = 3600
+
+TAG_MODEL, TAG_TRIGGER, TAG_RUN_KEY, TAG_MONTH, TAG_ATTEMPT = "rai/model", "rai/trigger", "rai/run_key", "rai/month", "rai/attempt"
+
+
+def build_audit_job() -> dg.UnresolvedAssetJobDefinition:
+    """Every asset for one partition, in process: each step would otherwise import the heavy libraries again."""
+    return dg.define_asset_job(
+        AUDIT_JOB,
+        selection=dg.AssetSelection.all(),
+        partitions_def=MODEL_VERSIONS,
+        executor_def=dg.in_process_executor,
+        description="Audit one model version: measure, judge, write the card, apply the gate.",
+        tags={"dagster/max_runtime": MAX_RUNTIME_S, "dagster/retry_on_asset_or_op_failure": "false"},
+    )

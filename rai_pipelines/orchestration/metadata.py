@@ -1,0 +1,96 @@
+"""What a person sees on an asset in the UI: a chart, the key figures, and where the evidence lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+
+from rai_pipelines.documents.charts import chart_of, data_uri
+from rai_pipelines.documents.text import markdown_table, markdown_text, number
+from rai_pipelines.evidence.model import Evidence, Measurement, Status
+from rai_pipelines.governance.gate import GateRecord
+from rai_pipelines.policy.findings import FindingStatus
+from rai_pipelines.policy.model import Policy
+from rai_pipelines.policy.verdict import Verdict
+
+MOST_ROWS = 30
+
+
+def evidence_metadata(evidence: Evidence, policy: Policy) -> dict[str, dg.MetadataValue]:
+    """Metadata of an assessment's materialization."""
+    metadata: dict[str, dg.MetadataValue] = {
+        "status": dg.MetadataValue.text(evidence.status.value),
+        "evidence_digest": dg.MetadataValue.text(evidence.digest),
+        "seed": dg.MetadataValue.int(evidence.provenance.seed),
+    }
+    if evidence.status is not Status.COMPLETE:
+        metadata["reason"] = dg.MetadataValue.md(f"**{evidence.status.value}**: {markdown_text(evidence.reason or '')}")
+    svg = chart_of(evidence, policy)
+    if svg:
+        metadata["chart"] = dg.MetadataValue.md(f"![chart]({data_uri(svg)})")
+    if evidence.measurements:
+        metadata["measurements"] = dg.MetadataValue.md(_measurements_table(evidence))
+    return metadata
+
+
+def verdict_metadata(verdict: Verdict) -> dict[str, dg.MetadataValue]:
+    """Metadata of the verdict: status, reasons, and the table of findings."""
+    rows = [
+        (finding.control, finding.area.value, finding.tier.value, finding.severity.value, finding.status.value.replace("_", " "), finding.reason)
+        for finding in sorted(verdict.findings, key=lambda item: _ORDER.index(item.status))
+    ]
+    reasons = "\n".join(f"- {markdown_text(reason)}" for reason in verdict.reasons) or "- nothing in the way"
+    return {
+        "verdict": dg.MetadataValue.text(verdict.status.value),
+        "reasons": dg.MetadataValue.md(reasons),
+        "findings": dg.MetadataValue.md(markdown_table(("control", "area", "tier", "severity", "outcome", "why"), rows)),
+        "policy": dg.MetadataValue.text(f"{verdict.policy} {verdict.policy_digest}"),
+        "verdict_digest": dg.MetadataValue.text(verdict.digest),
+        "risk_class": dg.MetadataValue.text(f"{verdict.risk_class}, so tier {verdict.tier.value}"),
+    }
+
+
+def card_metadata(markdown: str, paths: Mapping[str, Path]) -> dict[str, dg.MetadataValue]:
+    """Metadata of the model card: the card itself and its files."""
+    files = {f"file_{form}": dg.MetadataValue.path(str(path)) for form, path in paths.items()}
+    return {"card": dg.MetadataValue.md(markdown), **files}
+
+
+def gate_metadata(record: GateRecord) -> dict[str, dg.MetadataValue]:
+    """Metadata of the gate: the decision and what the registry was told."""
+    rows = [*record.tags.items(), ("alias compliant", record.alias.replace("_", " "))]
+    return {
+        "decision": dg.MetadataValue.text(record.decision.value),
+        "registry": dg.MetadataValue.md(markdown_table(("in the registry", "value"), rows)),
+    }
+
+
+_ORDER = (
+    FindingStatus.FAIL,
+    FindingStatus.ERROR,
+    FindingStatus.MISSING,
+    FindingStatus.INCONCLUSIVE,
+    FindingStatus.PASS,
+    FindingStatus.NOT_APPLICABLE,
+    FindingStatus.NOT_IN_FORCE,
+)
+
+
+def _measurements_table(evidence: Evidence) -> str:
+    """The figures without intersections first, at most `MOST_ROWS`; what is not shown is counted."""
+    ordered = sorted(evidence.measurements, key=lambda item: " × " in (item.attribute or ""))
+    rows = [_row(item) for item in ordered[:MOST_ROWS]]
+    table = markdown_table(("metric", "of", "value", "interval", "n", "state"), rows)
+    rest = len(ordered) - len(rows)
+    return table + (f"\n\nand {rest} more in the evidence (`rai evidence`)" if rest > 0 else "")
+
+
+def _row(item: Measurement) -> tuple[str, ...]:
+    about = " ".join(part for part in (item.attribute, f"= {item.group}" if item.group else None) if part)
+    if item.comparison:
+        about += f": {item.comparison} against {item.reference}"
+    interval = f"{number(item.interval.low)} to {number(item.interval.high)}" if item.interval else "–"
+    state = item.state.value + (f" ({item.note})" if item.note else "")
+    return item.metric, about, number(item.value), interval, "–" if item.n is None else f"{item.n:,}", state

@@ -1,0 +1,50 @@
+"""What sensors and schedules look up before they plan: runs by key, verdicts by version. Thin I/O around planning.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import dagster as dg
+
+from rai_pipelines.audit import VERDICT
+from rai_pipelines.evidence.store import EvidenceStore
+from rai_pipelines.orchestration.jobs import TAG_ATTEMPT, TAG_MODEL, TAG_MONTH, TAG_RUN_KEY, TAG_TRIGGER
+from rai_pipelines.orchestration.planning import AuditRequest, RunState
+
+_CHUNK = 400  # values in one tag filter; databases limit the parameters of a statement
+_ENDED_BADLY = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+
+
+def run_states(instance: dg.DagsterInstance, run_keys: Iterable[str]) -> Mapping[str, RunState]:
+    """What became of the runs with these keys; keys without a run are absent. The newest run of a key counts."""
+    keys = sorted(set(run_keys))
+    states: dict[str, RunState] = {}
+    for start in range(0, len(keys), _CHUNK):
+        for run in instance.get_runs(dg.RunsFilter(tags={TAG_RUN_KEY: keys[start : start + _CHUNK]})):
+            states.setdefault(run.tags[TAG_RUN_KEY], _state(run.status))
+    return states
+
+
+def judged_at_ms(store: EvidenceStore, keys: Iterable[str]) -> Mapping[str, int]:
+    """When the newest verdict of each version was stored (milliseconds since 1970, UTC); versions without one are absent."""
+    found = {}
+    for key in set(keys):
+        receipt = store.latest(VERDICT, key)
+        if receipt is not None:
+            found[key] = int(datetime.fromisoformat(receipt.recorded_at).timestamp() * 1000)
+    return found
+
+
+def run_request(request: AuditRequest) -> dg.RunRequest:
+    """The launch of one planned audit."""
+    tags = {TAG_MODEL: request.key.split("/")[0], TAG_TRIGGER: request.trigger, TAG_RUN_KEY: request.run_key, TAG_ATTEMPT: str(request.attempt)}
+    if request.month:
+        tags[TAG_MONTH] = request.month
+    return dg.RunRequest(run_key=request.run_key, partition_key=request.key, tags=tags)
+
+
+def _state(status: dg.DagsterRunStatus) -> RunState:
+    if status is dg.DagsterRunStatus.SUCCESS:
+        return RunState.SUCCEEDED
+    return RunState.FAILED if status in _ENDED_BADLY else RunState.ACTIVE

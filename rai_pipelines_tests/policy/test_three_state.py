@@ -1,0 +1,90 @@
+"""Three-state findings: luck does not pass, noise does not fail, and small groups never read as parity."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import false_discovery_control, norm
+
+from rai_pipelines.evidence.model import State
+from rai_pipelines.policy.findings import FindingStatus
+from rai_pipelines.policy.three_state import Band, Judged, decisive_n, holm, judge_exact, judge_family, p_outside
+from rai_pipelines_tests.conftest import figure
+
+BAND = Band(0.8, 1.25)
+
+
+def judged(*measurements, alpha: float = 0.05):
+    return judge_family([Judged("it", item, BAND) for item in measurements], alpha=alpha)
+
+
+def ratio(value: float, error: float, **fields):
+    half = 1.6448536269514722 * error
+    return figure("impact_ratio", value, value * math.exp(-half), value * math.exp(half), scale="log", standard_error=error, n=1000, denominator=500, **fields)
+
+
+def test_a_value_well_inside_passes() -> None:
+    assert judged(ratio(1.0, 0.02))[0].status is FindingStatus.PASS
+
+
+def test_a_value_inside_by_luck_is_inconclusive_and_says_how_many_rows_would_decide() -> None:
+    found = judged(ratio(0.85, 0.2))[0]
+    assert found.status is FindingStatus.INCONCLUSIVE
+    assert found.decisive_n is not None and found.decisive_n > 500
+
+
+def test_a_value_outside_fails_only_when_noise_cannot_explain_it() -> None:
+    assert judged(ratio(0.5, 0.05))[0].status is FindingStatus.FAIL
+    assert judged(ratio(0.78, 0.2))[0].status is FindingStatus.INCONCLUSIVE
+
+
+def test_four_fifths_exactly_is_inside_whatever_floating_point_says() -> None:
+    for value in (0.8, 0.1 * 8, 4 / 5, 1 - 0.2, math.nextafter(0.8, 0)):
+        assert BAND.contains(value)
+    assert not BAND.contains(0.799999)
+
+
+def test_a_figure_without_interval_cannot_pass_by_uncertainty() -> None:
+    assert judged(figure("impact_ratio", 1.0))[0].status is FindingStatus.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [(State.INSUFFICIENT, FindingStatus.INCONCLUSIVE), (State.UNDEFINED, FindingStatus.MISSING), (State.UNAVAILABLE, FindingStatus.MISSING)],
+)
+def test_a_figure_that_is_not_measured_never_passes(state: State, expected: FindingStatus) -> None:
+    assert judged(figure("impact_ratio", None, state=state, note="too few"))[0].status is expected
+    assert judged(figure("impact_ratio", 1.0, 0.99, 1.01, state=state))[0].status is expected
+    assert judge_exact("it", figure("k_minimum", None, state=state), Band(low=5)).status is expected
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_a_step_down_procedure(p_values: list[float]) -> None:
+    adjusted = holm(p_values)
+    assert all(a >= p - 1e-12 for a, p in zip(adjusted, p_values, strict=True))
+    assert all(0 <= a <= 1 for a in adjusted)
+    # Holm controls the family-wise error, so it never rejects what Benjamini-Hochberg keeps
+    loose = false_discovery_control(p_values, method="bh")
+    assert all(a >= b - 1e-9 for a, b in zip(adjusted, loose, strict=True))
+
+
+def test_holm_agrees_with_the_textbook_example() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_one_of_many_borderline_figures_is_not_a_failure_by_multiplicity() -> None:
+    error = 0.1
+    value = 0.8 * math.exp(-1.8 * error)  # one-sided p of about 0.036 alone
+    assert judged(ratio(value, error))[0].status is FindingStatus.FAIL
+    family = judged(ratio(value, error), *(ratio(1.0, 0.02) for _ in range(9)))
+    assert family[0].status is FindingStatus.INCONCLUSIVE
+
+
+def test_the_p_value_is_the_normal_tail_on_the_log_scale() -> None:
+    assert p_outside(ratio(0.7, 0.05), BAND) == pytest.approx(norm.sf(math.log(0.8 / 0.7) / 0.05))
+    assert p_outside(figure("difference", 0.15, standard_error=0.02), Band(high=0.1)) == pytest.approx(norm.sf(2.5))
+
+
+def test_no_number_of_rows_decides_a_value_on_the_threshold() -> None:
+    assert decisive_n(ratio(0.8, 0.1), BAND, alpha=0.05) is None

@@ -16,6 +16,7 @@ import rai_pipelines
 from rai_pipelines.errors import DataError, ModelMissing, RaiError
 from rai_pipelines.evidence.canonical import digest_of, plain
 from rai_pipelines.evidence.model import Evidence, Measurement, Provenance, Status
+from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.subject import Subject
 from rai_pipelines.tables.source import TableSource, open_table
 
@@ -43,13 +44,17 @@ class Measured:
 
 @dataclass(frozen=True)
 class AuditContext:
-    """The inputs of one audit. `scratch` holds recomputable files only; `seed` starts every generator."""
+    """The inputs of one audit.
+
+    `scratch` holds recomputable files only; `seed` starts every generator; `evidence` is what this audit has collected so far, by name.
+    """
 
     subject: Subject
     seed: int
     scratch: Path
     policy: str | None = None
     policy_digest: str | None = None
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
     _tables: dict[str, TableSource] = field(default_factory=dict, compare=False, repr=False)
 
     def table(self, name: str) -> TableSource:
@@ -147,3 +152,27 @@ def code_digest() -> str:
         for path in sorted((root / room).rglob("*.py")):
             hasher.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return "sha256:" + hasher.hexdigest()
+
+
+def unmade_evidence(name: str, version: ModelVersion, reason: str, *, status: Status, seed: int, policy: str, policy_digest: str) -> Evidence:
+    """Evidence that an assessment could not even begin, and why (no datasheet, an unreadable one)."""
+    return Evidence(
+        assessment=name,
+        status=status,
+        reason=reason,
+        provenance=Provenance(
+            model_name=version.name,
+            model_version=version.version,
+            model_digest=None,
+            datasheet_digest=None,
+            data_digests={},
+            policy=policy,
+            policy_digest=policy_digest,
+            parameters={},
+            parameters_digest=digest_of({}),
+            code_version=rai_pipelines.__version__,
+            code_digest=code_digest(),
+            seed=seed,
+            libraries=library_versions(),
+        ),
+    )

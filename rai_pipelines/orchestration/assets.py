@@ -4,8 +4,6 @@ An assessment that fails on bad data or a bad model ends as evidence with that s
 on. Only what a later try can mend (a registry that is down) fails the run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -27,7 +25,7 @@ from rai_pipelines.subjects.names import ModelVersion
 T = TypeVar("T")
 
 OWNERS = ["team:responsible-ai"]
-RETRY = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+OUTAGE_RETRIES, OUTAGE_WAIT_S = 3, 20
 
 GROUPS = {
     "registry_record": "declared",
@@ -88,9 +86,8 @@ def _assessment_asset(step: Step, policy: Policy) -> dg.AssetsDefinition:
         partitions_def=MODEL_VERSIONS,
         required_resource_keys={AUDITOR},
         check_specs=check_specs(policy, step.name),
-        retry_policy=RETRY,
     )
-    def assess(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def assess(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         auditor, version = _subject_of(context)
         evidence = _attempt(lambda: auditor.measure(step.name, version))
         context.log.info("%s of %s: %s", step.title, version, evidence.reason or evidence.status.value)
@@ -129,9 +126,8 @@ def _verdict_asset(policy: Policy) -> dg.AssetsDefinition:
         partitions_def=MODEL_VERSIONS,
         required_resource_keys={AUDITOR},
         check_specs=check_specs(policy, VERDICT_ASSET),
-        retry_policy=RETRY,
     )
-    def policy_verdict(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def policy_verdict(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         auditor, version = _subject_of(context)
         verdict = _attempt(lambda: auditor.judge(version))
         context.log.info("%s is %s: %s", version, verdict.status.value, "; ".join(verdict.reasons) or "nothing in the way")
@@ -161,9 +157,8 @@ def _card_asset() -> dg.AssetsDefinition:
         deps=[VERDICT_ASSET],
         partitions_def=MODEL_VERSIONS,
         required_resource_keys={AUDITOR},
-        retry_policy=RETRY,
     )
-    def model_card(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def model_card(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         auditor, version = _subject_of(context)
         card, paths = _attempt(lambda: write_model_card(auditor, version))
         return dg.MaterializeResult(metadata=card_metadata(render_markdown(card), paths))
@@ -181,9 +176,8 @@ def _gate_asset() -> dg.AssetsDefinition:
         deps=[VERDICT_ASSET, "model_card"],
         partitions_def=MODEL_VERSIONS,
         required_resource_keys={AUDITOR},
-        retry_policy=RETRY,
     )
-    def release_gate(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def release_gate(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         auditor, version = _subject_of(context)
         record = _attempt(lambda: open_gate(auditor, version))
         context.log.info("Gate for %s: %s, alias compliant %s", version, record.decision.value, record.alias)
@@ -197,10 +191,10 @@ def _subject_of(context: dg.AssetExecutionContext) -> tuple[Auditor, ModelVersio
 
 
 def _attempt(act: Callable[[], T]) -> T:
-    """`act()`; what a later try can mend is raised as it is, so that the retry policy applies, the rest ends the step at once."""
+    """`act()`; only what a later try can mend is tried again, everything else ends the step at once."""
     try:
         return act()
-    except RegistryUnavailable:
-        raise
+    except RegistryUnavailable as error:
+        raise dg.RetryRequested(max_retries=OUTAGE_RETRIES, seconds_to_wait=OUTAGE_WAIT_S) from error
     except RaiError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error

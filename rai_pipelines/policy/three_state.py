@@ -76,27 +76,46 @@ def judge_exact(label: str, measurement: Measurement, band: Band) -> Figure:
 def p_outside(measurement: Measurement, band: Band) -> float | None:
     """One-sided p of the hypothesis that the true value lies inside `band`, for a value outside it.
 
-    Normal approximation on the measurement's own scale (log for ratios). A value inside has p = 1; a figure without
-    standard error has none and cannot fail by test.
+    The measurement's own interval is inverted, on its own scale (log for ratios): p equals half of one minus the interval's level when
+    the interval just touches the band. So the test is as careful as the interval (which may be adjusted for a maximum over groups).
+    A value inside has p = 1; a figure without an interval has none and cannot fail by test.
     """
-    value, error = measurement.value, measurement.standard_error
-    if value is None or measurement.state is not State.MEASURED:
+    if measurement.value is None or measurement.state is not State.MEASURED:
         return None
-    if band.contains(value):
+    if band.contains(measurement.value):
         return 1.0
-    end = band.low if band.below(value) else band.high
-    assert end is not None
-    if error is None:
+    limits = _on_scale(measurement)
+    if limits is None:
         return None
-    if error == 0:
-        return 0.0
-    if measurement.scale == "log":
-        if end <= 0:
-            return None
-        distance = abs(math.log(value) - math.log(end)) if value > 0 else math.inf
+    low, value, high, quantile = limits
+    below = band.below(measurement.value)
+    end = band.low if below else band.high
+    assert end is not None
+    if measurement.scale == "log" and end <= 0:
+        return None
+    edge = math.log(end) if measurement.scale == "log" else end
+    spread = ((high - value) if below else (value - low)) / quantile
+    return 1.0 - NormalDist().cdf(abs(value - edge) / spread) if spread > 0 else 0.0
+
+
+def _on_scale(measurement: Measurement) -> tuple[float, float, float, float] | None:
+    """Interval and value on the measurement's scale, and the normal quantile of the interval's level; None without an interval."""
+    interval = measurement.interval
+    if interval is None or measurement.value is None:
+        return None
+    quantile = NormalDist().inv_cdf(0.5 + interval.level / 2)
+    if measurement.scale == "identity":
+        return interval.low, measurement.value, interval.high, quantile
+    if interval.high <= 0:
+        return None
+    high = math.log(interval.high)
+    if measurement.value > 0:
+        value = math.log(measurement.value)
+    elif measurement.standard_error:  # a rate of zero: its interval was made with a continuity correction, so is its centre
+        value = high - quantile * measurement.standard_error
     else:
-        distance = abs(value - end)
-    return 1.0 - NormalDist().cdf(distance / error) if math.isfinite(distance) else 0.0
+        return None
+    return (math.log(interval.low) if interval.low > 0 else -math.inf), value, high, quantile
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -110,23 +129,30 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def decisive_n(measurement: Measurement, band: Band, *, alpha: float) -> int | None:
-    """Rows (of the smaller group) at which a figure with this value would be decided; None when no number would."""
-    value, error, base = measurement.value, measurement.standard_error, measurement.denominator or measurement.n
-    if value is None or not error or not base:
+def decisive_n(measurement: Measurement, band: Band) -> int | None:
+    """Rows (of the smaller group) at which a figure with this value would be decided; None when no number would.
+
+    Intervals shrink with the square root of the rows: the interval has to fit between the value and the end of the band.
+    """
+    base, limits = measurement.denominator or measurement.n, _on_scale(measurement)
+    if not base or limits is None or measurement.value is None:
         return None
-    ends = [end for end in (band.low, band.high) if end is not None]
-    if measurement.scale == "log":
-        if value <= 0:
+    low, value, high, _ = limits
+    ends = {"low": band.low, "high": band.high}
+    if band.below(measurement.value) or band.above(measurement.value):
+        ends = {"low": band.low} if band.below(measurement.value) else {"high": band.high}
+    inside = band.contains(measurement.value)
+    needed = 0.0
+    for side, end in ends.items():
+        if end is None or (measurement.scale == "log" and end <= 0):
+            continue
+        distance = abs(value - (math.log(end) if measurement.scale == "log" else end))
+        towards_end = (side == "low") == inside
+        reach = (value - low) if towards_end else (high - value)
+        if distance < 1e-6 or not math.isfinite(reach):
             return None
-        distance = min((abs(math.log(value / end)) for end in ends if end > 0), default=0.0)
-    else:
-        distance = min((abs(value - end) for end in ends), default=0.0)
-    if distance < 1e-6:
-        return None
-    quantile = NormalDist().inv_cdf(1 - alpha)
-    needed = base * (quantile * error / distance) ** 2
-    return max(math.ceil(needed), base + 1) if needed < 1e12 else None
+        needed = max(needed, base * (reach / distance) ** 2)
+    return max(math.ceil(needed), base + 1) if 0 < needed < 1e12 else None
 
 
 def _figure(item: Judged, p_adjusted: float | None, alpha: float) -> Figure:
@@ -141,7 +167,7 @@ def _figure(item: Judged, p_adjusted: float | None, alpha: float) -> Figure:
         status = FindingStatus.FAIL
     else:
         status = FindingStatus.INCONCLUSIVE
-    needed = decisive_n(measurement, band, alpha=alpha) if status is FindingStatus.INCONCLUSIVE else None
+    needed = decisive_n(measurement, band) if status is FindingStatus.INCONCLUSIVE else None
     return _make(item.label, measurement, band, status, p_adjusted=p_adjusted, needed=needed)
 
 

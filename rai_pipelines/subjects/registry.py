@@ -26,7 +26,11 @@ class ModelRegistry(Protocol):
     """The verbs that an adapter implements. Every one may raise `RegistryUnavailable`."""
 
     def versions_since(self, created_ms: int, *, limit: int) -> Sequence[RegisteredVersion]:
-        """Versions created at or after `created_ms`, newest first when there are more than `limit`, returned oldest first."""
+        """Versions created at or after `created_ms`: the oldest `limit` of them, oldest first, ties by (name, version).
+
+        All versions of the last millisecond come along, even beyond `limit`: a caller that goes on from the millisecond after
+        the last one it got moves forward and loses none.
+        """
 
     def get(self, version: ModelVersion) -> RegisteredVersion:
         """One version; raises `UnknownModelVersion`."""

@@ -7,9 +7,14 @@ A table leaves its engine only as counts or as a seeded sample of stated size.
 from __future__ import annotations
 
 import glob
+import os
+import re
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from rai_pipelines.errors import DataError
 from rai_pipelines.evidence.canonical import digest_of, digest_of_file
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FILE_SUFFIXES = (".parquet", ".pq", ".csv", ".csv.gz")
+ROW_NUMBER = "__rai_row_number"
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,15 @@ class TableSource:
     files: tuple[Path, ...] = ()
     memory_limit: str = "2GB"
     _cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The reference as errors and evidence may show it: without user name and password."""
+        scheme, mark, rest = self.reference.partition("://")
+        if not mark:
+            return self.reference
+        address, divider, table = rest.partition("::")
+        return f"{scheme}://{address.rpartition('@')[2]}{divider}{table}"
 
     def table(self) -> ir.Table:
         """The table as an Ibis expression.
@@ -52,7 +67,7 @@ class TableSource:
         if absent:
             raise DataError(
                 f"the {self.name} table has no column {', '.join(map(repr, absent))}; it has {', '.join(self.columns)}",
-                where=self.reference,
+                where=self.shown,
                 hint="Correct the datasheet or the table",
             )
 
@@ -64,7 +79,7 @@ class TableSource:
         """
         rows = int(self.run(self.table().count()))
         if rows == 0:
-            raise DataError(f"the {self.name} table is empty", where=self.reference, hint="Check the reference and the query behind it")
+            raise DataError(f"the {self.name} table is empty", where=self.shown, hint="Check the reference and the query behind it")
         return rows
 
     def run(self, expression: Any) -> Any:
@@ -78,13 +93,26 @@ class TableSource:
         except Exception as error:
             if isinstance(error, DataError):
                 raise
-            raise DataError(f"the {self.name} table cannot be read ({_first_line(error)})", where=self.reference, hint="Check the file or the database") from error
+            raise DataError(f"the {self.name} table cannot be read ({_first_line(error)})", where=self.shown, hint="Check the file or the database") from error
 
-    def sample(self, rows: int, *, seed: int) -> pd.DataFrame:
-        """At most `rows` rows as pandas, the same ones for the same table and seed; all of them when there are no more."""
-        frame: pd.DataFrame = self.run(self.table())
-        if len(frame) > rows:
-            frame = frame.sample(n=rows, random_state=seed).sort_index()
+    def sample(self, rows: int, *, seed: int, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """At most `rows` rows as pandas, in table order, the same ones for the same table and seed; all of them when there are no more.
+
+        Only the drawn rows of `columns` (default: all) leave the engine.
+        """
+        import numpy as np
+
+        table = self.table() if columns is None else self.table().select(*columns)
+        held = int(self.run(table.count()))
+        if held <= rows:
+            frame: pd.DataFrame = self.run(table)
+            return frame.reset_index(drop=True)
+        import ibis
+
+        drawn = np.sort(np.random.default_rng(seed).choice(held, size=rows, replace=False, shuffle=False))
+        numbered = table.mutate(**{ROW_NUMBER: ibis.row_number().cast("int64")})
+        wanted = ibis.memtable({ROW_NUMBER: drawn.astype("int64")})
+        frame = self.run(numbered.semi_join(wanted, ROW_NUMBER).order_by(ROW_NUMBER).drop(ROW_NUMBER))
         return frame.reset_index(drop=True)
 
     def digest(self) -> str:
@@ -113,11 +141,14 @@ class TableSource:
 
             try:
                 if self.files:
-                    self._cache["backend"] = ibis.duckdb.connect(memory_limit=self.memory_limit, threads=2)
+                    spill = tempfile.gettempdir()  # not the current folder, which is DuckDB's default
+                    self._cache["backend"] = ibis.duckdb.connect(memory_limit=self.memory_limit, threads=2, temp_directory=f"{spill}/rai-duckdb")
                 else:
-                    self._cache["backend"] = ibis.connect(self.reference.split("::", 1)[0])
+                    self._cache["backend"] = ibis.connect(_with_environment(self.reference.partition("::")[0], self.shown))
+            except DataError:
+                raise
             except Exception as error:
-                raise DataError(f"the engine of the {self.name} table does not answer ({_first_line(error)})", where=self.reference.split("@")[-1]) from error
+                raise DataError(f"the engine of the {self.name} table does not answer ({_first_line(error)})", where=self.shown, hint="Check host, database and credentials") from error
         return self._cache["backend"]
 
     def _open(self) -> ir.Table:
@@ -131,32 +162,48 @@ class TableSource:
                 return backend.read_parquet(paths)
             return backend.read_csv(paths)
         except Exception as error:
-            raise DataError(f"the {self.name} table cannot be opened ({_first_line(error)})", where=self.reference, hint="Check the reference") from error
+            raise DataError(f"the {self.name} table cannot be opened ({_first_line(error)})", where=self.shown, hint="Check the reference") from error
 
 
 def open_table(reference: str, *, name: str, data_folder: Path) -> TableSource:
     """The table behind `reference`.
 
-    `reference` is a path or glob (relative to `data_folder`), or `postgresql://HOST/DATABASE::table` / `...::SELECT ...`.
+    `reference` is a path or glob (relative to `data_folder`), or `postgresql://HOST/DATABASE::table` / `...::SELECT ...`. In an
+    address `${NAME}` stands for an environment variable, so that no password is written into a datasheet.
 
     Raises:
         DataError: no file matches, or the kind of file is not supported.
     """
     if "://" in reference:
+        source = TableSource(name=name, reference=reference)
+        if not reference.startswith("postgresql://"):
+            raise DataError("is of a kind that is not supported", where=source.shown, hint="Use files, or postgresql://HOST/DATABASE::table")
         if "::" not in reference:
-            raise DataError("names no table", where=reference.split("@")[-1], hint="Write postgresql://HOST/DATABASE::table or ::SELECT ...")
-        return TableSource(name=name, reference=reference)
+            raise DataError("names no table", where=source.shown, hint="Write postgresql://HOST/DATABASE::table or ::SELECT ...")
+        return source
     pattern = Path(reference).expanduser()
     absolute = pattern if pattern.is_absolute() else data_folder / pattern
     files = tuple(sorted(Path(path) for path in glob.glob(str(absolute), recursive=True)))
     if not files and absolute.exists():  # a name with glob characters in it
         files = (absolute,)
     if not files:
-        raise DataError(f"no file of the {name} table is there", where=str(absolute), hint="Correct data references in the datasheet or set RAI_DATA_ROOT")
+        raise DataError(f"no file of the {name} table is there", where=reference, hint="Correct the datasheet; relative references start at RAI_DATA_ROOT")
     for path in files:
         if not path.name.lower().endswith(FILE_SUFFIXES):
-            raise DataError(f"{path.name} is neither Parquet nor CSV", where=str(path), hint=f"Supported: {', '.join(FILE_SUFFIXES)}")
+            raise DataError(f"{path.name} is neither Parquet nor CSV", where=reference, hint=f"Supported: {', '.join(FILE_SUFFIXES)}")
     return TableSource(name=name, reference=reference, files=files)
+
+
+def _with_environment(address: str, shown: str) -> str:
+    """`address` with `${NAME}` replaced by environment variables; their values are never shown."""
+
+    def value_of(match: re.Match[str]) -> str:
+        value = os.environ.get(match[1])
+        if value is None:
+            raise DataError(f"the environment has no variable {match[1]}", where=shown, hint="Set it where the audit runs")
+        return quote(value, safe="")
+
+    return re.sub(r"\$\{([A-Z][A-Z0-9_]*)\}", value_of, address)
 
 
 def _first_line(error: BaseException) -> str:

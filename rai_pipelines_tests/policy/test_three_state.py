@@ -83,8 +83,21 @@ def test_one_of_many_borderline_figures_is_not_a_failure_by_multiplicity() -> No
 
 def test_the_p_value_is_the_normal_tail_on_the_log_scale() -> None:
     assert p_outside(ratio(0.7, 0.05), BAND) == pytest.approx(norm.sf(math.log(0.8 / 0.7) / 0.05))
-    assert p_outside(figure("difference", 0.15, standard_error=0.02), Band(high=0.1)) == pytest.approx(norm.sf(2.5))
+    half = norm.ppf(0.95) * 0.02
+    assert p_outside(figure("difference", 0.15, 0.15 - half, 0.15 + half), Band(high=0.1)) == pytest.approx(norm.sf(2.5))
+
+
+def test_the_test_and_the_interval_agree() -> None:
+    touching = figure("difference", 0.15, 0.1, 0.17)
+    assert p_outside(touching, Band(high=0.1)) == pytest.approx(0.05)
+
+
+def test_a_rate_of_zero_fails_by_its_interval_and_not_by_being_zero() -> None:
+    few = figure("impact_ratio", 0.0, 0.0, 0.9, scale="log", standard_error=1.4, n=30, denominator=30)
+    many = figure("impact_ratio", 0.0, 0.0, 0.01, scale="log", standard_error=1.4, n=3000, denominator=3000)
+    assert judged(few)[0].status is FindingStatus.INCONCLUSIVE
+    assert judged(many)[0].status is FindingStatus.FAIL
 
 
 def test_no_number_of_rows_decides_a_value_on_the_threshold() -> None:
-    assert decisive_n(ratio(0.8, 0.1), BAND, alpha=0.05) is None
+    assert decisive_n(ratio(0.8, 0.1), BAND) is None

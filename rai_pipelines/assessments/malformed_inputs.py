@@ -1,0 +1,75 @@
+"""What the model does with inputs that should not occur: missing, far out of range, or a category that it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rai_pipelines.assessments.feature_space import FeatureSpace
+from rai_pipelines.subjects.subject import LoadedModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PROBE_ROWS = 5
+FAR_OUT = 1e9  # added to, or taken from, the range: an overflow or a wrong unit
+UNSEEN = "rai-unseen-category"
+
+
+@dataclass(frozen=True)
+class Probes:
+    """`asked` requests of `rows` rows each, `crashes` of them without an answer; `outcomes` by request: `answered` or the error's type."""
+
+    asked: int
+    rows: int
+    crashes: int
+    outcomes: Mapping[str, str]
+
+
+def probe_malformed_inputs(model: LoadedModel, space: FeatureSpace, frame: pd.DataFrame) -> Probes:
+    """Ask the model about rows with one malformed feature each, and about rows with every value missing.
+
+    A request counts as crashed when the model raises or does not give one decision per row. Only the error's type is kept: its text
+    can quote data.
+    """
+    base = frame.head(PROBE_ROWS)
+    outcomes = {name: _ask(model, malformed) for name, malformed in _malformed(space, base)}
+    crashes = sum(outcome != "answered" for outcome in outcomes.values())
+    return Probes(asked=len(outcomes), rows=len(base), crashes=crashes, outcomes=outcomes)
+
+
+def _malformed(space: FeatureSpace, base: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    for feature in space.features:
+        yield f"missing:{feature.name}", base.assign(**{feature.name: _missing(base[feature.name])})
+        if feature.values is None:
+            yield f"too_high:{feature.name}", base.assign(**{feature.name: feature.high + FAR_OUT})
+            yield f"too_low:{feature.name}", base.assign(**{feature.name: feature.low - FAR_OUT})
+        else:
+            yield f"unseen:{feature.name}", base.assign(**{feature.name: _unseen(feature.values)})
+    yield "missing:all", base.assign(**{name: _missing(base[name]) for name in space.names})
+
+
+def _missing(column: pd.Series) -> pd.Series:
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        return pd.Series(np.full(len(column), np.nan), index=column.index)
+    return pd.Series([None] * len(column), index=column.index).astype(column.dtype)
+
+
+def _unseen(values: tuple[Any, ...]) -> Any:
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return max(values) + 1
+    return UNSEEN
+
+
+def _ask(model: LoadedModel, frame: pd.DataFrame) -> str:
+    try:
+        decisions = np.asarray(model.predict(frame))
+    except Exception as error:  # whatever the model raises is the result of the probe
+        cause = error.__cause__ or error
+        return type(cause).__name__
+    return "answered" if decisions.shape == (len(frame),) else "wrong shape"

@@ -1,0 +1,200 @@
+"""Performance report: how often the model is right, overall and for every protected group, against the majority class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
+from rai_pipelines.assessments.fairness_metrics import FN, FP, TN, TP, GroupCounts, group_counts, group_rates, negatives, positives, rows
+from rai_pipelines.assessments.scoring import Scored, scored_evaluation
+from rai_pipelines.assessments.uncertainty import Uncertain, hanley_mcneil_auc, mean_interval, percentile_interval, proportion, resample
+from rai_pipelines.evidence.model import Measurement, State, Status
+from rai_pipelines.tables.contingency import count_groups, load_scored_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NO_SCORE = "there is no score, only decisions"
+
+
+class PerformanceParameters(Parameters):
+    """What counts as enough data, and how uncertainty is computed."""
+
+    min_group_n: int = Field(default=30, ge=1, description="Rows below which a slice is insufficient")
+    min_denominator: int = Field(default=20, ge=1, description="Rows that a rate must be a share of")
+    interval_level: float = Field(default=0.90, gt=0, lt=1)
+    resamples: int = Field(default=10_000, ge=200, le=100_000, description="Multinomial resamples for figures without a closed form")
+
+
+def assess_performance(context: AuditContext, parameters: PerformanceParameters) -> Measured:
+    """Accuracy, balanced accuracy, precision, recall, F1, specificity, Brier score and area under the ROC curve of the evaluation table.
+
+    `majority_class_rate` is what always giving the more frequent class would reach, `accuracy_over_majority` the model's lead over it.
+    Slices are the groups of each protected attribute. scikit-learn gives the values, from counts; area and Brier score from every score.
+
+    Raises:
+        ModelMissing: no prediction column is declared and there is no model to make one.
+        DataError: the table does not fit the datasheet.
+    """
+    columns = context.subject.datasheet.columns
+    if columns.label is None:
+        return Measured(status=Status.MISSING, reason="The datasheet names no label, so nothing says which decisions are right. Add columns.label.")
+    scored = scored_evaluation(context)
+    attributes = tuple(columns.protected_attributes)
+    bins = {name: attribute.bins for name, attribute in columns.protected_attributes.items() if attribute.bins}
+    common: dict[str, Any] = {"attributes": attributes, "bins": bins, "label": columns.label, "favourable": columns.favourable_outcome}
+    counts = count_groups(scored.source, prediction=scored.prediction_column, **common)
+    labelled = counts[counts["label"].notna()].astype({"label": "int64"})
+    if labelled.empty:
+        return Measured(status=Status.MISSING, reason=f"No row of the evaluation table has a value in the label column {columns.label!r}.")
+    scores = load_scored_rows(scored.source, score=scored.score_column, **common) if scored.score_column else None
+    measurements = [
+        *_headline(labelled, parameters, context.seed),
+        *_score_figures(scores, _cells(labelled), parameters),
+        *(figure for counted in group_counts(labelled, attributes, depth=1) for figure in _slices(counted, scores, parameters)),
+    ]
+    return Measured(measurements=tuple(measurements), details=_details(counts, labelled, scored))
+
+
+def _headline(labelled: pd.DataFrame, parameters: PerformanceParameters, seed: int) -> list[Measurement]:
+    """The figures that need decisions only, by scikit-learn on the counts as weights."""
+    from sklearn import metrics
+
+    truth, decision, weight = (labelled[name].to_numpy() for name in ("label", "prediction", "count"))
+    cells, level = _cells(labelled), parameters.interval_level
+    total = int(cells.sum())
+    values = {
+        "accuracy": metrics.accuracy_score(truth, decision, sample_weight=weight),
+        "precision": metrics.precision_score(truth, decision, sample_weight=weight, zero_division=np.nan),
+        "recall": metrics.recall_score(truth, decision, sample_weight=weight, zero_division=np.nan),
+        "specificity": metrics.recall_score(truth, decision, sample_weight=weight, pos_label=0, zero_division=np.nan),
+        "f1": metrics.f1_score(truth, decision, sample_weight=weight, zero_division=np.nan),
+    }
+    values["balanced_accuracy"] = (values["recall"] + values["specificity"]) / 2
+    shares = {
+        "accuracy": (cells[TP] + cells[TN], total),
+        "precision": (cells[TP], cells[TP] + cells[FP]),
+        "recall": (cells[TP], cells[TP] + cells[FN]),
+        "specificity": (cells[TN], cells[TN] + cells[FP]),
+        "majority_class_rate": (max(positives(cells), negatives(cells)), total),
+    }
+    values["majority_class_rate"] = shares["majority_class_rate"][0] / total
+    values["accuracy_over_majority"] = values["accuracy"] - values["majority_class_rate"]
+    classes = int(min(positives(cells), negatives(cells)))
+    replicates = resample(cells[:4], _smooth_figures, resamples=parameters.resamples, seed=(seed, 11))
+    measurements = []
+    for metric, value in values.items():
+        denominator = int(shares[metric][1]) if metric in shares else classes if metric == "balanced_accuracy" else total
+        figure = None
+        if np.isfinite(value):
+            exact = proportion(int(shares[metric][0]), int(shares[metric][1]), level) if metric in shares else None
+            figure = exact or percentile_interval(float(value), replicates[metric], level)
+        measurements.append(
+            _measurement(metric, None if figure is None else float(value), figure, n=total, denominator=denominator, parameters=parameters)
+        )
+    return measurements
+
+
+def _score_figures(scores: pd.DataFrame | None, cells: np.ndarray, parameters: PerformanceParameters) -> list[Measurement]:
+    """Area under the ROC curve and Brier score of all labelled rows."""
+    total = int(cells.sum())
+    if scores is None:
+        return [Measurement(metric=metric, value=None, n=total, state=State.UNAVAILABLE, note=NO_SCORE) for metric in ("roc_auc", "brier_score")]
+    label, score = scores["label"].to_numpy(), scores["score"].to_numpy()
+    area = _area(label, score, parameters)
+    if score.min() < 0 or score.max() > 1:
+        note = "scores lie outside [0, 1]: they are not probabilities"
+        return [area, Measurement(metric="brier_score", value=None, n=total, state=State.UNAVAILABLE, note=note)]
+    from sklearn import metrics
+
+    errors = (score - label) ** 2
+    figure = mean_interval(
+        float(metrics.brier_score_loss(label, score)), float(errors.std(ddof=1)) if total > 1 else 0.0, total, parameters.interval_level
+    )
+    return [area, _measurement("brier_score", figure.value, figure, n=total, denominator=total, parameters=parameters)]
+
+
+def _slices(counted: GroupCounts, scores: pd.DataFrame | None, parameters: PerformanceParameters) -> list[Measurement]:
+    """Accuracy, recall and area of each group of one attribute."""
+    rates = group_rates(counted.cells)
+    measurements = []
+    for position, group in enumerate(counted.groups):
+        where, n = {"attribute": counted.attribute, "group": group}, int(rows(counted.cells)[position])
+        for metric, rate in (("accuracy", "accuracy"), ("recall", "true_positive_rate")):
+            above, below = int(rates[rate][0][position]), int(rates[rate][1][position])
+            figure = proportion(above, below, parameters.interval_level) if below else None
+            measurements.append(
+                _measurement(metric, figure.value if figure else None, figure, n=n, denominator=below, parameters=parameters, **where)
+            )
+        if scores is None:
+            measurements.append(Measurement(metric="roc_auc", value=None, n=n, state=State.UNAVAILABLE, note=NO_SCORE, **where))
+        else:
+            own = scores[scores[counted.attribute] == group]
+            measurements.append(_area(own["label"].to_numpy(), own["score"].to_numpy(), parameters, **where))
+    return measurements
+
+
+def _area(label: np.ndarray, score: np.ndarray, parameters: PerformanceParameters, **where: str) -> Measurement:
+    from sklearn import metrics
+
+    above = int(label.sum())
+    below = len(label) - above
+    smaller = min(above, below)
+    figure = hanley_mcneil_auc(float(metrics.roc_auc_score(label, score)), above, below, parameters.interval_level) if smaller else None
+    return _measurement("roc_auc", figure.value if figure else None, figure, n=len(label), denominator=smaller, parameters=parameters, **where)
+
+
+def _measurement(
+    metric: str, value: float | None, figure: Uncertain | None, *, n: int, denominator: int, parameters: PerformanceParameters, **where: str
+) -> Measurement:
+    state, note = State.MEASURED, None
+    if value is None:
+        state, note = State.UNDEFINED, "there is no row that the figure is a share of, or only one class"
+    elif n < parameters.min_group_n:
+        state, note = State.INSUFFICIENT, f"{n} rows, fewer than {parameters.min_group_n}"
+    elif denominator < parameters.min_denominator:
+        state, note = State.INSUFFICIENT, f"it rests on {denominator} rows, fewer than {parameters.min_denominator}"
+    return Measurement(
+        metric=metric,
+        value=value,
+        interval=figure.interval if figure else None,
+        standard_error=figure.standard_error if figure else None,
+        n=n,
+        denominator=denominator,
+        state=state,
+        note=note,
+        **where,
+    )
+
+
+def _smooth_figures(cells: np.ndarray) -> dict[str, np.ndarray]:
+    """What the resampling needs, shape (replicates, 4) -> (replicates,); a class that a resample empties counts as a rate of 0."""
+    total = cells.sum(axis=1)
+    above, below = positives(cells), negatives(cells)
+    return {
+        "f1": 2 * cells[:, TP] / np.maximum(2 * cells[:, TP] + cells[:, FP] + cells[:, FN], 1),
+        "balanced_accuracy": (cells[:, TP] / np.maximum(above, 1) + cells[:, TN] / np.maximum(below, 1)) / 2,
+        "accuracy_over_majority": (cells[:, TP] + cells[:, TN] - np.maximum(above, below)) / total,
+    }
+
+
+def _cells(labelled: pd.DataFrame) -> np.ndarray:
+    truth, decision, weight = (labelled[name].to_numpy() for name in ("label", "prediction", "count"))
+    cell = np.where(truth == 1, np.where(decision == 1, TP, FN), np.where(decision == 1, FP, TN))
+    return np.bincount(cell, weights=weight, minlength=6).astype(np.int64)
+
+
+def _details(counts: pd.DataFrame, labelled: pd.DataFrame, scored: Scored) -> dict[str, Any]:
+    cells = _cells(labelled)
+    return {
+        "rows": int(counts["count"].sum()),
+        "unlabelled_rows": int(counts["count"].sum() - labelled["count"].sum()),
+        "confusion": {
+            name: int(cells[at]) for name, at in (("true_positive", TP), ("false_negative", FN), ("false_positive", FP), ("true_negative", TN))
+        },
+        "majority_class": "favourable" if positives(cells) >= negatives(cells) else "other",
+        "has_scores": scored.score_column is not None,
+    }

@@ -1,0 +1,127 @@
+"""Check a LightGBM text model before LightGBM parses it: a damaged or crafted one ends the whole process, not just the call.
+
+LightGBM 4 reads trees in parallel and aborts when one does not parse; child and feature numbers are used as array positions
+unchecked. What is verified here is what it takes for granted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from rai_pipelines.errors import ModelError
+
+PROBABILISTIC_OBJECTIVES = ("binary", "multiclass", "multiclassova", "cross_entropy")
+END_OF_TREES = "\nend of trees\n"
+PANDAS_CATEGORIES = "pandas_categorical:"
+FIELD = re.compile(r"[A-Za-z_]+=[-+0-9.einfa ]*")
+PER_SPLIT = (
+    "split_feature",
+    "split_gain",
+    "threshold",
+    "decision_type",
+    "left_child",
+    "right_child",
+    "internal_value",
+    "internal_weight",
+    "internal_count",
+)
+PER_LEAF = ("leaf_value", "leaf_weight", "leaf_count")
+REQUIRED = ("split_feature", "threshold", "decision_type", "left_child", "right_child")
+
+
+def checked_lightgbm_text(text: str, *, where: str) -> str:
+    """The part of `text` that predictions rest on, once it is known to be a whole, consistent LightGBM classifier.
+
+    What follows the trees (training parameters, importances) is left out: LightGBM aborts on a damaged one as well. The categories of
+    pandas columns are kept.
+
+    Raises:
+        ModelError: the text is cut off or inconsistent, or the model gives no probabilities.
+    """
+    body, end, rest = text.partition(END_OF_TREES)
+    if not end:
+        raise ModelError("ends before its last tree", where=where, hint="The file is damaged: register the model again")
+    try:
+        _check(body)
+        categories = _pandas_categories(rest)
+    except (ValueError, KeyError, IndexError) as error:
+        raise ModelError(f"is not a consistent LightGBM model ({error})", where=where, hint="Register the model again") from error
+    objective = _fields(body.partition("\nTree=")[0]).get("objective", "none")
+    if objective.split(" ")[0] not in PROBABILISTIC_OBJECTIVES:
+        raise ModelError(
+            f"is a LightGBM model with the objective {objective!r}, which gives no probabilities", where=where, hint="Register a classifier"
+        )
+    return body + END_OF_TREES + categories
+
+
+def _pandas_categories(rest: str) -> str:
+    line = next((line for line in rest.splitlines() if line.startswith(PANDAS_CATEGORIES)), None)
+    if line is None or json.loads(line.removeprefix(PANDAS_CATEGORIES)) is None:
+        return ""
+    return f"\n{line}\n"
+
+
+def _check(body: str) -> None:
+    head, _, _ = body.partition("\nTree=")
+    fields = _fields(head)
+    features = int(fields["max_feature_idx"]) + 1
+    if features != len(fields["feature_names"].split(" ")) or features != len(fields["feature_infos"].split(" ")):
+        raise ValueError("number of features")
+    sizes = [int(size) for size in fields["tree_sizes"].split()]
+    trees = body.encode()[len(head.encode()) + 1 :]
+    position = 0
+    for number, size in enumerate(sizes):
+        tree = trees[position : position + size].decode()
+        if not tree.startswith(f"Tree={number}\n"):
+            raise ValueError(f"tree {number} is not where the header says")
+        _check_tree(_tree_fields(tree, number), features, number)
+        position += size
+    # "end of trees" was cut off together with the line break before it
+    if not sizes or int(fields["num_class"]) < 1 or len(sizes) % int(fields["num_tree_per_iteration"]) or trees[position:].strip():
+        raise ValueError("number of trees")
+
+
+def _check_tree(tree: Mapping[str, str], features: int, number: int) -> None:
+    leaves, categories = int(tree["num_leaves"]), int(tree["num_cat"])
+    if leaves < 1 or tree.get("is_linear", "0") != "0":
+        raise ValueError(f"tree {number} has {leaves} leaves or is linear")
+    for names, expected in ((PER_SPLIT, leaves - 1), (PER_LEAF, leaves)):
+        for name in names:
+            values = [float(value) for value in tree.get(name, "").split()]
+            if len(values) != expected and (values or name in REQUIRED or name == "leaf_value"):
+                raise ValueError(f"tree {number} has {len(values)} of {expected} {name}")
+    if any(not 0 <= int(feature) < features for feature in tree["split_feature"].split()):
+        raise ValueError(f"tree {number} splits on an unknown feature")
+    _check_children(tree, leaves, number)
+    if categories:
+        bounds = [int(value) for value in tree["cat_boundaries"].split()]
+        if len(bounds) != categories + 1 or bounds != sorted(bounds) or bounds[0] != 0 or bounds[-1] != len(tree["cat_threshold"].split()):
+            raise ValueError(f"tree {number} has inconsistent categories")
+    for kind, threshold in zip(tree["decision_type"].split(), tree["threshold"].split(), strict=True):
+        if int(kind) & 1 and not 0 <= float(threshold) < categories:
+            raise ValueError(f"tree {number} splits on unknown categories")
+
+
+def _check_children(tree: Mapping[str, str], leaves: int, number: int) -> None:
+    """Every inner node and every leaf hangs below exactly one node, and below an earlier one: no loops, no wild positions."""
+    seen: set[int] = set()
+    for node, children in enumerate(zip(tree["left_child"].split(), tree["right_child"].split(), strict=True)):
+        for child in map(int, children):
+            if child in seen or not -leaves <= child < leaves - 1 or 0 <= child <= node:
+                raise ValueError(f"tree {number} has an impossible child {child}")
+            seen.add(child)
+
+
+def _tree_fields(tree: str, number: int) -> dict[str, str]:
+    """The fields of one tree; a blank or nameless line would end it early for LightGBM."""
+    lines = tree.rstrip("\n").split("\n")
+    fields = _fields(tree.rstrip("\n"))
+    if len(fields) != len(lines) or not all(FIELD.fullmatch(line) for line in lines):
+        raise ValueError(f"tree {number} has a line that is no field")
+    return fields
+
+
+def _fields(block: str) -> dict[str, str]:
+    return {name: value for name, _, value in (line.partition("=") for line in block.split("\n"))}

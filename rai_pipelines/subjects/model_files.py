@@ -1,0 +1,176 @@
+"""Load a model from files that nobody vouches for: what a file may name is decided here, never by the file.
+
+`MLmodel` is read as YAML, without mlflow. Formats that hold data are loaded (skops, LightGBM text, ONNX); pickles, which are
+programs, are refused unless the operator trusts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from rai_pipelines.errors import ModelError, ModelMissing
+from rai_pipelines.subjects.datasheet import DATASHEET_FILE, Datasheet
+from rai_pipelines.subjects.model_formats import KNOWN_SUFFIXES, Query, open_model
+from rai_pipelines.subjects.subject import LoadedModel
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+MLMODEL_FILE = "MLmodel"
+DATA_KEYS = ("pickled_model", "model_data", "data", "model_path")  # where the flavors of MLflow name their file
+NOT_MODELS = (DATASHEET_FILE, MLMODEL_FILE, "requirements.txt")
+
+
+def load_model_files(folder: Path, datasheet: Datasheet, *, trusted_skops_types: tuple[str, ...] = (), trust_pickles: bool = False) -> LoadedModel:
+    """The model in `folder`, the way MLflow lays it out or as a single known file.
+
+    `trusted_skops_types` are exact names that the operator adds to the built-in list. The trusted types that an `MLmodel` file
+    lists are ignored.
+
+    Raises:
+        ModelMissing: there is no model file.
+        ModelError: the file is refused, damaged, of an unknown kind, or disagrees with the datasheet about its inputs.
+    """
+    path, described = _find_model_file(folder)
+    where = path.relative_to(folder.resolve()).as_posix()
+    try:
+        query = open_model(path, where, trusted_skops_types=trusted_skops_types, trust_pickles=trust_pickles)
+    except ModelError:
+        raise
+    except Exception as error:  # whatever a parser says about a file that it cannot read
+        reason = _reason(error).replace(str(path), where)  # evidence names no folder of this machine
+        raise ModelError(f"does not load ({reason})", where=where, hint="The file may be damaged: register the model again") from error
+    declared = datasheet.columns.features or None
+    own = query.features or described
+    if own and declared and set(own) != set(declared):
+        differing = ", ".join(sorted(set(own) ^ set(declared))[:10])
+        raise ModelError(f"model and datasheet disagree about the inputs: {differing}", where=where, hint="Correct columns.features in the datasheet")
+    return CheckedModel(query, own or declared, datasheet.columns.favourable_outcome, where)
+
+
+class CheckedModel:
+    """A `LoadedModel` that checks what goes in and what comes out."""
+
+    def __init__(self, query: Query, features: tuple[str, ...] | None, favourable: str, where: str) -> None:
+        self.flavor = query.flavor
+        self.features = features
+        self._query = query
+        self._favourable = favourable
+        self._where = where
+
+    def predict(self, frame: pd.DataFrame) -> np.ndarray:
+        import pandas as pd
+
+        answer = self._ask(self._query.predict, frame)
+        if answer.shape != (len(frame),):
+            raise ModelError(
+                f"predicts shape {answer.shape} where {(len(frame),)} is expected", where=self._where, hint="Return one decision per row"
+            )
+        unknown = int(pd.isna(answer).sum())
+        if unknown:
+            raise ModelError(f"predicts no value for {unknown} of {len(frame)} rows", where=self._where, hint="Handle missing inputs in the model")
+        return answer
+
+    def score(self, frame: pd.DataFrame) -> np.ndarray | None:
+        import numpy as np
+
+        query = self._query
+        if query.probabilities is None or query.classes is None or self._favourable not in query.classes:
+            return None
+        answer = self._ask(query.probabilities, frame)
+        expected = (len(frame), len(query.classes))
+        if answer.shape != expected:
+            raise ModelError(f"gives probabilities of shape {answer.shape} where {expected} is expected", where=self._where)
+        column = np.asarray(answer[:, query.classes.index(self._favourable)], dtype=float)
+        if not np.isfinite(column).all() or (column.size and (column.min() < -1e-9 or column.max() > 1 + 1e-9)):
+            raise ModelError("gives probabilities outside 0 to 1", where=self._where, hint="Check predict_proba of the model")
+        clipped: np.ndarray = np.clip(column, 0.0, 1.0)
+        return clipped
+
+    def _ask(self, function: Callable[[pd.DataFrame], Any], frame: pd.DataFrame) -> np.ndarray:
+        import numpy as np
+
+        if self.features is not None:
+            absent = [name for name in self.features if name not in frame.columns]
+            if absent:
+                raise ModelError(f"needs the input {', '.join(map(repr, absent))}, which the table lacks", where=self._where)
+            frame = frame[list(self.features)]
+        try:
+            return np.asarray(function(frame))
+        except Exception as error:
+            raise ModelError(
+                f"fails on {len(frame)} rows ({_reason(error)})", where=self._where, hint="Try the model on the evaluation table"
+            ) from error
+
+
+def _find_model_file(folder: Path) -> tuple[Path, tuple[str, ...] | None]:
+    """The model file, inside `folder`, and the inputs that the signature in `MLmodel` names."""
+    described = _read_mlmodel(folder) if (folder / MLMODEL_FILE).is_file() else {}
+    named = _named_file(described)
+    if named is not None:
+        path = (folder / named).resolve()
+        if not path.is_relative_to(folder.resolve()) or path == folder.resolve():
+            raise ModelError(f"names a file outside the model's folder: {named!r}", where=MLMODEL_FILE, hint="Register the model again")
+        if path.is_dir():
+            path = _only_candidate(path) or path
+        if not path.is_file():
+            raise ModelMissing(f"names the file {named!r}, which is not there", where=MLMODEL_FILE, hint="Register the model's files")
+    else:
+        candidate = _only_candidate(folder)
+        if candidate is None:
+            raise ModelMissing("the version has no model file", hint="Register the model's files, or leave what needs the model unassessed")
+        path = candidate.resolve()
+        if not path.is_relative_to(folder.resolve()):
+            raise ModelError("is a link that leaves the model's folder", where=candidate.name, hint="Register plain files")
+    return path, _signature_inputs(described)
+
+
+def _read_mlmodel(folder: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load((folder / MLMODEL_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ModelError(f"is not readable ({_reason(error)})", where=MLMODEL_FILE, hint="Register the model again") from error
+    if not isinstance(content, dict) or not isinstance(content.get("flavors", {}), dict):
+        raise ModelError("is not a description of a model", where=MLMODEL_FILE, hint="Register the model again")
+    return content
+
+
+def _named_file(described: Mapping[str, Any]) -> str | None:
+    """The file of the most specific flavor: `python_function` only repeats what a library's own flavor says."""
+    flavors = described.get("flavors", {})
+    for name in sorted(flavors, key=lambda flavor: (flavor == "python_function", str(flavor))):
+        details = flavors[name] if isinstance(flavors[name], dict) else {}
+        for key in DATA_KEYS:
+            if isinstance(details.get(key), str):
+                return str(details[key])
+    return None
+
+
+def _only_candidate(folder: Path) -> Path | None:
+    if not folder.is_dir():
+        return None
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in KNOWN_SUFFIXES and path.name not in NOT_MODELS and path.is_file())
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise ModelError(f"more than one file could be the model: {names}", hint="Add an MLmodel file that names it")
+    return found[0] if found else None
+
+
+def _signature_inputs(described: Mapping[str, Any]) -> tuple[str, ...] | None:
+    signature = described.get("signature")
+    inputs = signature.get("inputs") if isinstance(signature, dict) else None
+    try:
+        columns = yaml.safe_load(inputs) if isinstance(inputs, str) else inputs  # JSON is YAML
+        return tuple(str(column["name"]) for column in columns) if columns else None
+    except (TypeError, KeyError, yaml.YAMLError):
+        return None  # a tensor signature has no column names
+
+
+def _reason(error: BaseException) -> str:
+    first = (str(error).strip().splitlines() or [""])[0][:300]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

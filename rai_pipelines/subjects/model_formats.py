@@ -1,0 +1,189 @@
+"""What each model format comes down to: a prediction and a probability function. Formats that are programs are refused.
+
+Belongs here: opening one file. Finding it, and checking what the model answers, is `model_files`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rai_pipelines.errors import ModelError
+from rai_pipelines.subjects.lightgbm_text import checked_lightgbm_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_UNPACKED_BYTES = 2**31  # a zip of a few kilobytes can unpack to terabytes
+PICKLE_SUFFIXES = (".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill")
+KNOWN_SUFFIXES = (".skops", ".lgb", ".txt", ".onnx", *PICKLE_SUFFIXES)
+
+# Types beyond those that skops itself vouches for. Exact names, because a module prefix would admit whatever the module has imported.
+# None of them runs code from the file; a crafted tree can still crash the process, which costs that run and nothing else.
+TRUSTED_TYPES = frozenset(
+    {
+        "collections.OrderedDict",
+        "collections.defaultdict",
+        "lightgbm.basic.Booster",
+        "lightgbm.sklearn.LGBMClassifier",
+        "rai_pipelines.demo.thresholds.GroupThresholdClassifier",
+        "sklearn._loss.loss.HalfBinomialLoss",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.tree._tree.Tree",
+    }
+)
+
+
+def open_model(path: Path, where: str, *, trusted_skops_types: tuple[str, ...], trust_pickles: bool) -> Query:
+    """The model in one file, which messages call `where`.
+
+    Raises:
+        ModelError: the file is refused, or of an unknown kind. A damaged file raises what its parser raises.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(16)
+    if start.startswith(b"PK") and path.suffix.lower() not in PICKLE_SUFFIXES:
+        return _estimator(_load_skops(path, where, trusted_skops_types), "skops")
+    if start.startswith(b"tree"):
+        return _booster(path, where)
+    if path.suffix.lower() == ".onnx":
+        return _onnx(path, where)
+    if path.suffix.lower() in PICKLE_SUFFIXES or start.startswith(b"\x80"):
+        if not trust_pickles:
+            raise ModelError(
+                "is a pickle: loading it runs whatever program is inside",
+                where=where,
+                hint="Save the model with skops, as LightGBM text or as ONNX; or set RAI_TRUST_PICKLED_MODELS=true if you trust its author",
+            )
+        import joblib
+
+        return _estimator(joblib.load(path), "pickle")
+    raise ModelError("is not a model format that is known here", where=where, hint="Save the model with skops, as LightGBM text or as ONNX")
+
+
+@dataclass(frozen=True)
+class Query:
+    """What every format comes down to: two functions over a frame that holds the inputs in order."""
+
+    flavor: str
+    features: tuple[str, ...] | None
+    classes: tuple[str, ...] | None
+    predict: Callable[[pd.DataFrame], Any]
+    probabilities: Callable[[pd.DataFrame], Any] | None  # shape (rows, classes)
+
+
+def _load_skops(path: Path, where: str, trusted: Sequence[str]) -> Any:
+    import skops.io
+
+    with zipfile.ZipFile(path) as archive:
+        if sum(item.file_size for item in archive.infolist()) > MAX_UNPACKED_BYTES:
+            raise ModelError("unpacks to more than 2 GiB", where=where, hint="Use a smaller model")
+    unknown = skops.io.get_untrusted_types(file=path)
+    refused = [name for name in unknown if name not in TRUSTED_TYPES and name not in trusted and not _is_sklearn_estimator(name)]
+    if refused:
+        raise ModelError(
+            f"names types that are not trusted: {', '.join(refused)[:300]}",
+            where=where,
+            hint="Review them, then list them in RAI_TRUSTED_SKOPS_TYPES",
+        )
+    return skops.io.load(path, trusted=unknown)
+
+
+def _is_sklearn_estimator(name: str) -> bool:
+    """Whether `name` is an estimator class defined in that very module of scikit-learn.
+
+    The prefix alone does not do: `sklearn.utils._testing.check_output` is `subprocess.check_output`.
+    """
+    module, _, attribute = name.rpartition(".")
+    if not module.startswith("sklearn.") or {"_testing", "tests", "conftest", "externals"} & set(module.split(".")):
+        return False
+    from sklearn.base import BaseEstimator
+
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except ImportError:
+        return False
+    return isinstance(found, type) and issubclass(found, BaseEstimator) and found.__module__ == module
+
+
+def _estimator(model: Any, flavor: str) -> Query:
+    if not callable(getattr(model, "predict", None)):
+        raise ModelError(f"holds a {type(model).__name__}, which has no predict", hint="Register a classifier")
+    names = getattr(model, "feature_names_in_", None)
+    classes: Any = getattr(model, "classes_", None)
+    gives = callable(getattr(model, "predict_proba", None)) and classes is not None
+    return Query(
+        flavor=flavor,
+        features=tuple(str(name) for name in names) if names is not None else None,
+        classes=tuple(_class_name(item) for item in classes.tolist()) if gives else None,
+        predict=model.predict,
+        probabilities=model.predict_proba if gives else None,
+    )
+
+
+def _booster(path: Path, where: str) -> Query:
+    import lightgbm
+    import numpy as np
+
+    text = checked_lightgbm_text(path.read_text(encoding="utf-8"), where=where)
+    booster = lightgbm.Booster(model_str=text)
+    names = tuple(booster.feature_name())
+    count = booster.num_model_per_iteration()
+    binary = count == 1
+
+    def probabilities(frame: pd.DataFrame) -> Any:
+        raw = np.asarray(booster.predict(frame))
+        return np.column_stack([1 - raw, raw]) if binary else raw
+
+    return Query(
+        flavor="lightgbm",
+        features=None if names == tuple(f"Column_{index}" for index in range(len(names))) else names,
+        classes=tuple(str(index) for index in range(2 if binary else count)),
+        predict=lambda frame: probabilities(frame).argmax(axis=1),
+        probabilities=probabilities,
+    )
+
+
+def _onnx(path: Path, where: str) -> Query:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ModelError(
+            "is an ONNX model, and onnxruntime is not installed", where=where, hint="Install onnxruntime, or save the model with skops"
+        ) from error
+    import numpy as np
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    inputs = [item.name for item in session.get_inputs()]
+    outputs = [item.name for item in session.get_outputs()]
+
+    def run(frame: pd.DataFrame) -> Any:
+        if len(inputs) == 1:
+            return session.run(outputs, {inputs[0]: frame.to_numpy(dtype=np.float32)})
+        return session.run(outputs, {name: frame[[name]].to_numpy(dtype=np.float32) for name in inputs})
+
+    def probabilities(frame: pd.DataFrame) -> Any:
+        found = run(frame)[1]
+        return [[row[key] for key in sorted(row)] for row in found] if isinstance(found, list) else found
+
+    width = session.get_outputs()[1].shape[-1] if len(outputs) > 1 and session.get_outputs()[1].shape else None
+    count = width if isinstance(width, int) else 2
+    return Query(
+        flavor="onnx",
+        features=tuple(inputs) if len(inputs) > 1 else None,
+        classes=tuple(str(index) for index in range(count)) if len(outputs) > 1 else None,
+        predict=lambda frame: run(frame)[0],
+        probabilities=probabilities if len(outputs) > 1 else None,
+    )
+
+
+def _class_name(value: Any) -> str:
+    """A class as the datasheet writes it: 1.0 is `1`."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

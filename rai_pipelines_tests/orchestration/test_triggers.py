@@ -1,0 +1,181 @@
+"""Sensor, schedule and failure sensor on an ephemeral Dagster instance and a real MLflow registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from rai_pipelines.audit import VERDICT, build_auditor
+from rai_pipelines.evidence.model import Evidence, Status
+from rai_pipelines.evidence.store import LocalEvidenceStore
+from rai_pipelines.governance.gate import COULD_NOT_AUDIT, TAG_VERDICT
+from rai_pipelines.orchestration.build import build_definitions
+from rai_pipelines.orchestration.jobs import AUDIT_JOB, TAG_MONTH, TAG_RUN_KEY
+from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
+from rai_pipelines.release import AUDIT_RUN
+from rai_pipelines.settings import Settings
+from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
+from rai_pipelines.subjects.names import ModelVersion
+from rai_pipelines_tests.conftest import evidence
+
+PARTITIONS = str(MODEL_VERSIONS.name)
+
+
+class House:
+    """A home with its registry, store and definitions, and an instance to tick on."""
+
+    def __init__(self, folder: Path, instance: dg.DagsterInstance, **settings: object) -> None:
+        self.folder = folder
+        self.instance = instance
+        self.settings = Settings(home=folder, **settings)  # type: ignore[arg-type]
+        self.registry = MlflowRegistry(self.settings.registry_uri)
+        self.store = LocalEvidenceStore(self.settings.evidence_dir)
+        self.cursor: str | None = None
+
+    def register(self, name: str = "m", count: int = 1) -> list[ModelVersion]:
+        return [self.registry.register(name, self.folder) for _ in range(count)]
+
+    def tick(self, **settings: object) -> dg.SensorResult | dg.SkipReason:
+        """One evaluation of the sensor as the daemon does it: partitions are added, the cursor is kept, run keys launch once."""
+        chosen = self.settings.model_copy(update=settings)
+        sensor = build_definitions(chosen).resolve_sensor_def("new_model_versions")
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, definitions=build_definitions(chosen))
+        result = sensor(context)
+        if isinstance(result, dg.SensorResult):
+            for request in result.dynamic_partitions_requests or []:
+                self.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
+            self.cursor = result.cursor
+        return result
+
+    def launched(self, result: object) -> list[dg.RunRequest]:
+        return list(result.run_requests or []) if isinstance(result, dg.SensorResult) else []
+
+    def start(self, request: dg.RunRequest, status: dg.DagsterRunStatus) -> dg.DagsterRun:
+        """A run of that request in the instance's history, in the given state."""
+        tags = {**request.tags, "dagster/partition": str(request.partition_key)}
+        return self.instance.add_run(dg.DagsterRun(job_name=AUDIT_JOB, tags=tags, status=status))
+
+    def judge(self, version: ModelVersion) -> None:
+        self.store.put(evidence(VERDICT), kind=VERDICT, folder=version.key, status=Status.COMPLETE)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with dg.instance_for_test() as instance:
+        yield House(tmp_path, instance)
+
+
+def test_a_new_version_becomes_a_partition_and_a_run(house: House) -> None:
+    (version,) = house.register("credit scoring, eu")
+    (request,) = house.launched(house.tick())
+    assert request.partition_key == version.key
+    assert request.tags["rai/model"] == "credit%20scoring%2C%20eu"
+    assert house.instance.has_dynamic_partition(PARTITIONS, version.key)
+
+
+def test_the_next_tick_launches_nothing_while_the_audit_runs_and_after_it_ended(house: House) -> None:
+    (version,) = house.register()
+    (request,) = house.launched(house.tick())
+    house.start(request, dg.DagsterRunStatus.STARTED)
+    assert house.launched(house.tick()) == []
+    house.judge(version)
+    assert house.launched(house.tick()) == []
+
+
+def test_a_failed_or_canceled_run_is_launched_again_under_a_new_run_key(house: House) -> None:
+    house.register()
+    keys = []
+    for status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE):
+        (request,) = house.launched(house.tick())
+        house.start(request, status)
+        keys.append(request.run_key)
+    assert len(set(keys)) == 3
+    assert house.launched(house.tick()) == [], "after three attempts a person has to look"
+
+
+def test_a_restart_with_a_lost_cursor_uses_the_same_run_key(house: House) -> None:
+    house.register()
+    (first,) = house.launched(house.tick())
+    house.cursor = None
+    (second,) = house.launched(house.tick())
+    assert first.run_key == second.run_key, "Dagster launches a run key once"
+
+
+def test_an_outage_of_the_registry_skips_the_tick_and_keeps_the_cursor(house: House) -> None:
+    house.register()
+    house.tick()
+    before = house.cursor
+    result = house.tick(tracking_uri="http://127.0.0.1:9")
+    assert isinstance(result, dg.SkipReason)
+    assert "did not answer" in str(result.skip_message)
+    assert house.cursor == before
+    assert len(house.instance.get_dynamic_partitions(PARTITIONS)) == 1
+
+
+def test_many_versions_are_launched_in_batches_without_loss(house: House) -> None:
+    registered = {version.key for version in house.register(count=25)}
+    launched: list[str] = []
+    for _ in range(6):
+        for request in house.launched(house.tick(sensor_batch=10)):
+            house.start(request, dg.DagsterRunStatus.STARTED)
+            launched.append(str(request.partition_key))
+    assert sorted(launched) == sorted(registered)
+
+
+def schedule_tick(house: House, moment: datetime) -> list[dg.RunRequest]:
+    definitions = build_definitions(house.settings)
+    context = dg.build_schedule_context(
+        instance=house.instance, scheduled_execution_time=moment, repository_def=definitions.get_repository_def()
+    )
+    result = definitions.resolve_schedule_def("monthly_audits").evaluate_tick(context)
+    return list(result.run_requests or [])
+
+
+def test_every_live_version_is_audited_on_the_first_of_the_month_and_once_only(house: House) -> None:
+    champion, tagged, _idle = house.register(count=3)
+    house.registry.set_alias("champion", champion)
+    house.registry.set_tags(tagged, {"stage": "production"})
+    first = schedule_tick(house, datetime(2127, 1, 1, 3, tzinfo=UTC))
+    assert sorted(str(request.partition_key) for request in first) == sorted([champion.key, tagged.key])
+    assert {request.tags[TAG_MONTH] for request in first} == {"2127-01"}
+    house.start(first[0], dg.DagsterRunStatus.SUCCESS)
+    house.start(first[1], dg.DagsterRunStatus.FAILURE)
+    second = schedule_tick(house, datetime(2127, 1, 2, 3, tzinfo=UTC))
+    assert [request.tags[TAG_RUN_KEY].endswith("monthly:2") for request in second] == [True] * len(second)
+    assert str(first[1].partition_key) in {str(request.partition_key) for request in second}
+    assert schedule_tick(house, datetime(2127, 2, 1, 3, tzinfo=UTC)), "a new month is a new audit"
+
+
+def test_a_version_judged_this_month_owes_no_monthly_audit(house: House) -> None:
+    (version,) = house.register()
+    house.registry.set_alias("champion", version)
+    house.judge(version)
+    assert schedule_tick(house, datetime.now(UTC)) == []
+
+
+def test_a_failed_audit_run_leaves_a_finding_and_a_tag(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    (version,) = house.register()
+    house.instance.add_dynamic_partitions(PARTITIONS, [version.key])
+
+    def broken() -> object:
+        raise MemoryError("the node ran out of memory")
+
+    definitions = build_definitions(house.settings, make_auditor=broken)  # type: ignore[arg-type]
+    result = definitions.resolve_job_def(AUDIT_JOB).execute_in_process(
+        instance=house.instance, partition_key=version.key, raise_on_error=False
+    )
+    assert not result.success
+    failure = next(event for event in result.all_events if event.event_type_value == "PIPELINE_FAILURE")
+    context = dg.build_run_status_sensor_context(
+        sensor_name="failed_audits", dagster_event=failure, dagster_instance=house.instance, dagster_run=result.dagster_run
+    ).for_run_failure()
+    build_definitions(house.settings).resolve_sensor_def("failed_audits")(context)
+    kept = build_auditor(house.settings).store.latest_evidence(AUDIT_RUN, version.key)
+    assert isinstance(kept, Evidence)
+    assert kept.status is Status.ERROR
+    assert result.dagster_run.run_id in str(kept.reason)
+    assert house.registry.get(version).tags[TAG_VERDICT] == COULD_NOT_AUDIT

@@ -45,7 +45,7 @@ class FeatureSpace:
     """The features of a model in its order. Codes have no amount: one changed category counts as `category_step` standard deviations."""
 
     features: tuple[Feature, ...]
-    category_step: float = 1.0
+    category_step: float = 2.0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,6 +102,15 @@ class FeatureSpace:
         gap = np.nan_to_num(rows - origin)
         scaled = np.where(categorical, (gap != 0) * self.category_step, gap / step)
         return np.asarray(np.sqrt((scaled**2).sum(axis=-1)))
+
+    def reaches(self, epsilon: float) -> bool:
+        """Whether a budget of `epsilon` allows any change to any movable feature: one category, or the least amount of a number."""
+        least = [
+            self.category_step if feature.values is not None else (1.0 / feature.step if feature.integer else 0.0)
+            for feature in self.features
+            if feature.movable
+        ]
+        return any(cost <= epsilon for cost in least)
 
     def _limits(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         low, high = (np.array([getattr(feature, name) for feature in self.features]) for name in ("low", "high"))

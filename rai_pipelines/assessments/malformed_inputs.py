@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 PROBE_ROWS = 5
 FAR_OUT = 1e9  # added to, or taken from, the range: an overflow or a wrong unit
 UNSEEN = "rai-unseen-category"
+REFUSALS = ("ValueError", "TypeError")
 
 
 @dataclass(frozen=True)
 class Probes:
-    """`asked` requests of `rows` rows each, `crashes` of them without an answer; `outcomes` by request: `answered` or the error's type."""
+    """`asked` requests of `rows` rows each: `refused` by the model, or `crashes`; `outcomes` by request: `answered` or the error's type."""
 
     asked: int
     rows: int
+    refused: int
     crashes: int
     outcomes: Mapping[str, str]
 
@@ -32,13 +34,15 @@ class Probes:
 def probe_malformed_inputs(model: LoadedModel, space: FeatureSpace, frame: pd.DataFrame) -> Probes:
     """Ask the model about rows with one malformed feature each, and about rows with every value missing.
 
-    A request counts as crashed when the model raises or does not give one decision per row. Only the error's type is kept: its text
-    can quote data.
+    A model that raises `ValueError` or `TypeError` refuses the request, as scikit-learn's input validation does: the caller learns that
+    there is no decision. Any other error, and an answer that is not one valid decision per row, counts as a crash. Only the error's type
+    is kept: its text can quote data.
     """
     base = frame.head(PROBE_ROWS)
     outcomes = {name: _ask(model, malformed) for name, malformed in _malformed(space, base)}
-    crashes = sum(outcome != "answered" for outcome in outcomes.values())
-    return Probes(asked=len(outcomes), rows=len(base), crashes=crashes, outcomes=outcomes)
+    refused = sum(outcome in REFUSALS for outcome in outcomes.values())
+    crashes = sum(outcome != "answered" and outcome not in REFUSALS for outcome in outcomes.values())
+    return Probes(asked=len(outcomes), rows=len(base), refused=refused, crashes=crashes, outcomes=outcomes)
 
 
 def _malformed(space: FeatureSpace, base: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -52,7 +52,6 @@ class RobustnessParameters(Parameters):
     max_iter: int = Field(default=4, ge=1, le=64, description="HopSkipJump iterations for each row")
     init_eval: int = Field(default=60, ge=10, le=1_000, description="Queries of the first gradient estimate")
     max_eval: int = Field(default=200, ge=10, le=10_000, description="Queries of one gradient estimate at most")
-    category_step: float = Field(default=1.0, gt=0, le=10, description="Standard deviations that one changed category counts as")
     control_rows: int = Field(default=20, ge=5, le=100, description="Rows of the positive control")
     min_control_success: float = Field(default=0.5, gt=0, le=1, description="Share of the fragile model's decisions that the attacks must break")
     min_attacked: int = Field(default=20, ge=1, description="Attacked rows below which the ratio says too little")
@@ -65,7 +64,7 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
     Returns:
         `clean_accuracy` and `robust_accuracy` (of the sample), `robust_to_clean_ratio` (of the attacked rows, those that survive both
         attacks at epsilon), `attack_success_rate` and `positive_control_success` by attack, `median_adversarial_distance` (standard
-        deviations of training), `model_queries` (rows), `crash_count` (malformed inputs that the model does not answer).
+        deviations of training), `model_queries` (rows), `crash_count` (malformed inputs that the model neither answers nor refuses).
         Without labels every row is attacked and the ratio is the share of decisions that survive.
 
     Raises:
@@ -78,7 +77,7 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
     features = feature_names(context, model)
     training = context.table("training" if context.has_table("training") else "evaluation")
     fixed = tuple(dict.fromkeys([*columns.immutable_features, *columns.protected_attributes]))
-    space = read_feature_space(training, features, categorical=columns.categorical_features, immutable=fixed, category_step=parameters.category_step)
+    space = read_feature_space(training, features, categorical=columns.categorical_features, immutable=fixed, category_step=context.subject.datasheet.robustness.category_step)
     frame = _draw(context.table("evaluation"), features, parameters.sample, (context.seed, 21), label=columns.label)
     rows = _Rows(space, frame, columns.favourable_outcome, columns.label)
     pool = space.encode(_draw(training, features, parameters.pool, (context.seed, 22)))
@@ -91,17 +90,17 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
     control = _attack(fragile, space, rows.vectors[: parameters.control_rows], pool, epsilon=epsilon, budget=budget, seed=context.seed)
     probes = probe_malformed_inputs(model, space, rows.frame[list(features)])
     measurements = [
-        *_accuracy_figures(rows, correct, outcome, control, epsilon=epsilon, parameters=parameters),
+        *_accuracy_figures(space, rows, correct, outcome, control, epsilon=epsilon, parameters=parameters),
         *_attack_figures(outcome, control, epsilon, parameters),
         _median_distance(outcome),
         Measurement(metric="model_queries", value=float(oracle.queries), n=len(attacked), note="rows the model was asked about"),
         Measurement(
-            metric="crash_count", value=float(probes.crashes), n=probes.rows, denominator=probes.asked, note="malformed requests without an answer"
+            metric="crash_count", value=float(probes.crashes), n=probes.rows, denominator=probes.asked, note="malformed requests that ended neither in a decision nor in a refusal"
         ),
     ]
     details: dict[str, Any] = {
         "epsilon_l2": epsilon,
-        "category_step": parameters.category_step,
+        "category_step": space.category_step,
         "ranges_from": training.name,
         "features": list(features),
         "movable_features": [space.features[at].name for at in space.movable],
@@ -112,6 +111,7 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
         "without_start": {HOP_SKIP_JUMP: outcome[HOP_SKIP_JUMP].without_start},
         "distances": {name: [round(float(length), 6) for length in sorted(found.distance) if np.isfinite(length)] for name, found in outcome.items()},
         "malformed": dict(probes.outcomes),
+        "malformed_refused": probes.refused,
         "positive_control": "unpruned decision tree fitted to random labels of the training rows",
     }
     return Measured(measurements=tuple(measurements), details=details)
@@ -154,7 +154,14 @@ def _attack(
 
 
 def _accuracy_figures(
-    rows: _Rows, correct: np.ndarray, outcome: dict[str, Attacked], control: dict[str, Attacked], *, epsilon: float, parameters: RobustnessParameters
+    space: FeatureSpace,
+    rows: _Rows,
+    correct: np.ndarray,
+    outcome: dict[str, Attacked],
+    control: dict[str, Attacked],
+    *,
+    epsilon: float,
+    parameters: RobustnessParameters,
 ) -> list[Measurement]:
     level, sample, attacked = parameters.interval_level, len(correct), int(correct.sum())
     survived = attacked - int((_nearest(outcome) <= epsilon).sum())
@@ -162,6 +169,11 @@ def _accuracy_figures(
     state, note = State.MEASURED, None
     if attacked == 0:
         state, note = State.UNDEFINED, "no sampled row is decided correctly"
+    elif not space.reaches(epsilon):
+        state, note = State.INSUFFICIENT, (
+            f"the declared budget of {epsilon:g} standard deviations allows no change to any input that a person can change "
+            f"(one changed category counts as {space.category_step:g})"
+        )
     elif broken.mean() < parameters.min_control_success:
         state, note = State.INSUFFICIENT, f"attack not effective: it breaks {int(broken.sum())} of {len(broken)} decisions of a fragile model"
     elif attacked < parameters.min_attacked:

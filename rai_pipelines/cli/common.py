@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from typing import Annotated, Any
 
 import typer
@@ -49,11 +50,24 @@ def exit_code_of(verdict: Verdict) -> int:
 def print_json(content: Any) -> None:
     """JSON to standard output, whole and uncoloured."""
     plain = content.model_dump(mode="json") if isinstance(content, BaseModel) else content
-    sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+    speaks_unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=not speaks_unicode) + "\n")
 
 
 def print_problem(error: RaiError) -> None:
-    """An error for a person, to standard error; a document's problems one a line."""
+    """An error for a person, to standard error: one line, or for a document one line a problem."""
     lines = error.problems if isinstance(error, DocumentError) and error.problems else (str(error),)
     for line in lines:
-        err.print("error:", line, style="red", markup=False)
+        err.print("error:", printable(line), style="red", markup=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with the characters that steer a terminal (escape sequences, reversed writing) shown as escapes.
+
+    Names of columns and groups come out of data; they must not be able to repaint what a person reads.
+    """
+    flat = " ".join(text.splitlines())
+    return "".join(char.encode("unicode_escape").decode() if unicodedata.category(char) in _STEERING else char for char in flat)
+
+
+_STEERING = frozenset({"Cc", "Cf", "Cs"})  # control, format, surrogate

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from pydantic import BaseModel, JsonValue
 
-from rai_pipelines.cli.common import AsJson, out, print_json
+from rai_pipelines.cli.common import AsJson, out, print_json, printable
 from rai_pipelines.errors import DataError
 from rai_pipelines.evidence.model import Measurement, Record
 
+if TYPE_CHECKING:
+    from rai_pipelines.tables.source import TableSource
+
 DEFAULT_SEED = 20261201
+PIPE_WIDTH = 160  # characters of a line that no terminal limits
 
 Data = Annotated[str, typer.Option("--data", help="Parquet or CSV file, or a glob of them.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of the resamples; recorded.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the resamples; recorded.")]
 
 
 class MeasureOutput(Record):
@@ -41,6 +48,7 @@ def register(app: typer.Typer) -> None:
 
 
 def bias(
+    *,
     data: Data,
     prediction: Annotated[str, typer.Option("--prediction", help="Column with the decision.")],
     by: Annotated[list[str], typer.Option("--by", help="Protected attribute; repeat for more (intersections are measured too).")],
@@ -58,16 +66,21 @@ def bias(
     """Selection rates, error rates, impact ratios and disparities by group, with intervals."""
     from rai_pipelines.assessments.bias import BiasParameters, measure_bias
     from rai_pipelines.tables.contingency import count_groups
-    from rai_pipelines.tables.source import open_table
 
-    source = open_table(data, name="given", data_folder=Path.cwd())
-    counts = count_groups(source, attributes=tuple(by), bins=_bins(bins or [], by), label=label, prediction=prediction, favourable=favourable)
+    references, edges = _references(reference or [], by), _bins(bins or [], by)
+    source = _given(data)
+    _require(source, {"--by": by, "--label": [label] if label is not None else [], "--prediction": [prediction]})
     parameters = BiasParameters(intersections_depth=depth, min_group_n=min_group_n, min_denominator=min_denominator, resamples=resamples)
-    measured = measure_bias(counts, attributes=_references(reference or [], by), parameters=parameters, seed=seed)
-    _print("bias_assessment", source.reference, source.digest(), seed, parameters, measured, as_json=as_json)
+    try:
+        counts = count_groups(source, attributes=tuple(by), bins=edges, label=label, prediction=prediction, favourable=favourable)
+        measured = measure_bias(counts, attributes=references, parameters=parameters, seed=seed)
+    except DataError as error:
+        raise _in_words_of_options(error) from error
+    _print("bias_assessment", source, seed, parameters, measured, as_json=as_json)
 
 
 def anonymity(
+    *,
     data: Data,
     quasi: Annotated[str, typer.Option("--quasi", help="Quasi-identifying columns, comma-separated.")],
     sensitive: Annotated[str, typer.Option("--sensitive", help="Sensitive columns, comma-separated.")] = "",
@@ -76,24 +89,65 @@ def anonymity(
 ) -> None:
     """Direct identifiers, equivalence classes, k, l, t and the risk of being singled out."""
     from rai_pipelines.assessments.anonymity import AnonymityParameters, measure_anonymity
-    from rai_pipelines.tables.source import open_table
 
-    source = open_table(data, name="given", data_folder=Path.cwd())
     columns, kept = _listed(quasi), _listed(sensitive)
-    source.require(*columns, *kept)
+    if not columns:
+        raise DataError("names no column", where="--quasi", hint="Write the columns that an attacker may know, comma-separated")
+    source = _given(data)
+    _require(source, {"--quasi": columns, "--sensitive": kept})
     parameters = AnonymityParameters()
     measured = measure_anonymity(source, quasi_identifiers=columns, sensitive=kept, parameters=parameters, seed=seed)
-    _print("anonymization_check", source.reference, source.digest(), seed, parameters, measured, as_json=as_json)
+    _print("anonymization_check", source, seed, parameters, measured, as_json=as_json)
 
 
-def _print(assessment: str, reference: str, digest: str, seed: int, parameters: BaseModel, measured: Any, *, as_json: bool) -> None:
+def _given(data: str) -> TableSource:
+    """The table of `--data`; relative paths start in the current folder.
+
+    Raises:
+        DataError: no such file, a file without a byte, or one that cannot be opened.
+    """
+    from rai_pipelines.tables.source import open_table
+
+    try:
+        source = open_table(data, name="given", data_folder=Path.cwd())
+    except DataError as error:
+        raise _in_words_of_options(error) from error
+    hollow = [path.name for path in source.files if path.stat().st_size == 0]
+    if hollow:
+        raise DataError(f"{', '.join(hollow)} is an empty file", where=source.shown, hint="Check --data and what wrote the file")
+    source.table()
+    return source
+
+
+def _require(source: TableSource, options: Mapping[str, Sequence[str]]) -> None:
+    """Say which option names a column that the table lacks."""
+    for option, columns in options.items():
+        absent = [column for column in columns if column not in source.columns]
+        if absent:
+            raise DataError(
+                f"{option} names {', '.join(map(repr, absent))}, which is no column of the table; it has {', '.join(map(repr, source.columns))}",
+                where=source.shown,
+                hint="Correct the option; names are compared exactly",
+            )
+
+
+def _in_words_of_options(error: DataError) -> DataError:
+    """The same error for someone who has options and no datasheet."""
+    hint = error.hint or ""
+    hint = hint.replace("Correct the datasheet; relative references start at RAI_DATA_ROOT", "Correct --data; a relative path starts in this folder")
+    hint = hint.replace("Correct columns.favourable_outcome", "Correct --favourable")
+    where = "--reference" if error.where == "protected attributes" else error.where
+    return DataError(error.what, where=where, hint=hint or None)
+
+
+def _print(assessment: str, source: TableSource, seed: int, parameters: BaseModel, measured: Any, *, as_json: bool) -> None:
     from rai_pipelines.assessments.base import library_versions
     from rai_pipelines.evidence.canonical import plain
 
     found = MeasureOutput(
         assessment=assessment,
-        data=reference,
-        data_digest=digest,
+        data=source.shown,
+        data_digest=source.digest(),
         seed=seed,
         parameters=plain(parameters),
         libraries=library_versions(),
@@ -107,6 +161,7 @@ def _print(assessment: str, reference: str, digest: str, seed: int, parameters: 
 
 
 def _print_table(measurements: tuple[Measurement, ...]) -> None:
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -120,8 +175,9 @@ def _print_table(measurements: tuple[Measurement, ...]) -> None:
         interval = f"{number(item.interval.low)} – {number(item.interval.high)}" if item.interval else "–"
         state = item.state.value + (f" ({item.note})" if item.note else "")
         cells = (item.metric, item.attribute or "", group, number(item.value), interval, str(item.n or "–"), str(item.denominator or "–"), state)
-        table.add_row(*(Text(cell) for cell in cells))
-    out.print(table)
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    paper = out if out.is_terminal else Console(highlight=False, width=max(out.width, PIPE_WIDTH))
+    paper.print(table)
 
 
 def _references(given: list[str], by: list[str]) -> dict[str, str]:
@@ -132,22 +188,25 @@ def _references(given: list[str], by: list[str]) -> dict[str, str]:
             continue
         attribute, equals, group = text.partition("=")
         if not equals or attribute not in references:
-            raise DataError(f"reference {text!r} names no attribute of --by", where="--reference", hint=f"Write ATTRIBUTE=GROUP with one of {', '.join(by)}")
+            hint = f"Write 'highest', or ATTRIBUTE=GROUP with one of {', '.join(by)}"
+            raise DataError(f"reference {text!r} names no attribute of --by", where="--reference", hint=hint)
         references[attribute] = group
     return references
 
 
 def _bins(given: list[str], by: list[str]) -> dict[str, tuple[float, ...]]:
-    edges: dict[str, tuple[float, ...]] = {}
+    found: dict[str, tuple[float, ...]] = {}
     for text in given:
-        attribute, equals, numbers = text.partition("=")
+        attribute, _, numbers = text.partition("=")
         try:
-            edges[attribute] = tuple(float(number) for number in numbers.split(","))
+            edges = tuple(float(number) for number in numbers.split(","))
         except ValueError:
-            equals = ""
-        if not equals or attribute not in by or len(edges[attribute]) < 2:
-            raise DataError(f"bins {text!r} cannot be read", where="--bins", hint="Write ATTRIBUTE=18,25,35 with an attribute of --by")
-    return edges
+            edges = ()
+        ascend = all(math.isfinite(edge) for edge in edges) and all(left < right for left, right in pairwise(edges))
+        if attribute not in by or len(edges) < 2 or not ascend:
+            raise DataError(f"bins {text!r} cannot be read", where="--bins", hint="Write ATTRIBUTE=18,25,35: an attribute of --by, ascending edges")
+        found[attribute] = edges
+    return found
 
 
 def _listed(text: str) -> tuple[str, ...]:

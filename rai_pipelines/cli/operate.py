@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rai_pipelines.cli.common import EXIT_COULD_NOT, AsJson, out, print_json
+from rai_pipelines.cli.common import EXIT_COULD_NOT, AsJson, out, print_json, printable
 
 
 def register(app: typer.Typer) -> None:
@@ -42,8 +42,10 @@ def doctor(as_json: AsJson = False) -> None:
         print_json([item.model_dump(mode="json") for item in findings])
     else:
         for item in findings:
-            mark = Text("ok  " if item.ok else ("FAIL" if item.needed else "warn"), style="green" if item.ok else ("red" if item.needed else "yellow"))
-            out.print(mark, Text(f"{item.name}: {item.detail}"), soft_wrap=True)
+            mark = Text(
+                "ok  " if item.ok else ("FAIL" if item.needed else "warn"), style="green" if item.ok else ("red" if item.needed else "yellow")
+            )
+            out.print(mark, Text(printable(f"{item.name}: {item.detail}")), soft_wrap=True)
     if any(item.needed and not item.ok for item in findings):
         raise typer.Exit(EXIT_COULD_NOT)
 

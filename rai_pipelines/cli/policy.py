@@ -38,9 +38,9 @@ def check(file: PolicyFile = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"usable": True, "policy": policy.label, "digest": policy.digest, "cells_without_control": empty, "problems": []})
     else:
-        out.print(f"{policy.label} is usable: {len(policy.controls)} controls, digest {policy.digest}", markup=False)
+        out.print(f"{policy.label} is usable: {len(policy.controls)} controls, digest {policy.digest}", markup=False, soft_wrap=True)
         if empty:
-            out.print(f"Cells without any control: {', '.join(empty)}", style="yellow", markup=False)
+            out.print(f"Cells without any control: {', '.join(empty)}", style="yellow", markup=False, soft_wrap=True)
 
 
 def show(file: PolicyFile = None, as_json: AsJson = False) -> None:

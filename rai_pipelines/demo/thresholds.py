@@ -1,8 +1,9 @@
-"""One decision threshold per group, taken from Fairlearn's optimum for equal false positive rates without its randomness.
+"""One decision threshold per group, in two ways: equal false positive rates, or both error rates within an allowance.
 
-Among people who are out of work, every group shall have the same chance of a positive estimate: that is parity of false positive
-rates. Exactly equalized odds was tried and left: on these data its optimum answers "employed" to 97 to 100 of 100 people, because
-the common point has to lie below the worst of twenty ROC curves.
+Equal false positive rates (Fairlearn's optimum without its randomness): among people who are out of work, every group shall have the
+same chance of a positive estimate. Exactly equalized odds is of no use on these data: Fairlearn's optimum answers "employed" to
+everyone, because the common point has to lie below the worst ROC curve. So the second way allows the groups' rates to differ a little
+and takes the most accurate thresholds that stay within that.
 
 Fairlearn's `ThresholdOptimizer` (Hardt, Price and Srebro 2016) meets a constraint exactly by tossing a coin between two neighbouring
 thresholds. A person who asks twice must get the same answer, so the likelier of the two is kept. The price is that groups agree
@@ -95,6 +96,47 @@ def fit_group_thresholds(scores: np.ndarray, labels: np.ndarray, groups: pd.Seri
         # Infinite thresholds mean all or nobody. Four digits: a table that people can read.
         thresholds[str(group)] = round(float(np.clip(likelier.threshold, 0.0, 1.0)), 4)
     return thresholds
+
+
+def fit_thresholds_within(scores: np.ndarray, labels: np.ndarray, groups: pd.Series[str], *, allowance: float) -> dict[str, float]:
+    """The most accurate thresholds whose true and false positive rates differ by at most `allowance` between any two groups.
+
+    Shapes as in `fit_group_thresholds`. Every pair of windows `[t, t + allowance]` x `[f, f + allowance]` on a grid of 0.01 is tried;
+    "yes to everyone" always fits, so there is a solution.
+    """
+    import numpy as np
+
+    names = sorted(groups.unique())
+    curves = [_operating_points(scores[(groups == name).to_numpy()], labels[(groups == name).to_numpy()]) for name in names]
+    best, chosen = -1.0, [0] * len(names)
+    grid = np.arange(0, 101) / 100
+    for true_floor in grid:
+        for false_floor in grid:
+            picks = []
+            for points in curves:
+                fits = (
+                    (points[:, 0] >= true_floor) & (points[:, 0] <= true_floor + allowance)
+                    & (points[:, 1] >= false_floor) & (points[:, 1] <= false_floor + allowance)
+                )  # fmt: skip
+                if not fits.any():
+                    break
+                picks.append(int(np.where(fits, points[:, 2], -1.0).argmax()))
+            correct = sum(points[pick, 2] for points, pick in zip(curves, picks, strict=False))
+            if len(picks) == len(names) and correct > best:
+                best, chosen = float(correct), picks
+    return {str(name): round(float(points[pick, 3]), 4) for name, points, pick in zip(names, curves, chosen, strict=True)}
+
+
+def _operating_points(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """True positive rate, false positive rate, correct answers and threshold at up to 60 thresholds of one group; shape (points, 4)."""
+    import numpy as np
+
+    rounded = np.unique(np.round(np.concatenate([[0.0], np.quantile(scores, np.linspace(0, 1, 60)), [1.0]]), 4))
+    above = scores[None, :] > rounded[:, None]
+    positive = labels == 1
+    true_rate = above[:, positive].mean(axis=1) if positive.any() else np.zeros(len(rounded))
+    false_rate = above[:, ~positive].mean(axis=1) if (~positive).any() else np.zeros(len(rounded))
+    return np.column_stack([true_rate, false_rate, (above == positive).sum(axis=1), rounded])
 
 
 def _score_as_is() -> Any:

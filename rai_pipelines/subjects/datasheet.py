@@ -127,9 +127,14 @@ class DataReferences(_Declared):
 
 
 class RobustnessBudget(_Declared):
-    """How far an attacker may move an input: Euclidean distance in standard deviations of the training data."""
+    """How far an attacker may move an input: Euclidean distance in standard deviations of the training data.
+
+    One changed category counts as `category_step`. Its default is the least that flipping a 0/1 column costs in the same units (its
+    standard deviation is at most one half), so that a fact costs the same whether it is coded as a number or as a category.
+    """
 
     epsilon_l2: float = Field(default=1.0, gt=0, le=10)
+    category_step: float = Field(default=2.0, gt=0, le=10)
 
 
 class Datasheet(_Declared):

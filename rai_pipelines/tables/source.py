@@ -7,44 +7,47 @@ A table leaves its engine only as counts or as a seeded sample of stated size.
 from __future__ import annotations
 
 import glob
-import os
-import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from rai_pipelines.errors import DataError
 from rai_pipelines.evidence.canonical import digest_of, digest_of_file
+from rai_pipelines.tables.postgres import connect, digest_of_rows, draw_rows, open_relation, parse_reference
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pandas as pd
 
-FILE_SUFFIXES = (".parquet", ".pq", ".csv", ".csv.gz")
+    from rai_pipelines.tables.postgres import PostgresReference
+
+PARQUET_SUFFIXES = (".parquet", ".pq")
+FILE_SUFFIXES = (*PARQUET_SUFFIXES, ".csv", ".csv.gz")
+POSTGRES = "postgresql://"
 ROW_NUMBER = "__rai_row_number"
 
 
 @dataclass(frozen=True)
 class TableSource:
-    """A table that stays where it is. `name` is its part in the audit (training, evaluation, ...), `reference` as declared."""
+    """A table that stays where it is.
+
+    `name` is its part in the audit (training, evaluation, ...); `reference` is as declared, without passwords, so that it can stand in
+    errors and output; `address` is the one with them, for SQL tables.
+    """
 
     name: str
     reference: str
     files: tuple[Path, ...] = ()
     memory_limit: str = "2GB"
+    address: str = field(default="", compare=False, repr=False)
     _cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def shown(self) -> str:
         """The reference as errors and evidence may show it: without user name and password."""
-        scheme, mark, rest = self.reference.partition("://")
-        if not mark:
-            return self.reference
-        address, divider, table = rest.partition("::")
-        return f"{scheme}://{address.rpartition('@')[2]}{divider}{table}"
+        return self.reference if self.files else parse_reference(self.reference, name=self.name).shown
 
     def table(self) -> ir.Table:
         """The table as an Ibis expression.
@@ -90,19 +93,25 @@ class TableSource:
         """
         try:
             return self._backend().execute(expression)
+        except DataError:
+            raise
         except Exception as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(f"the {self.name} table cannot be read ({_first_line(error)})", where=self.shown, hint="Check the file or the database") from error
+            raise DataError(
+                f"the {self.name} table cannot be read ({self._said(error)})", where=self.shown, hint="Check the file or the database"
+            ) from error
 
     def sample(self, rows: int, *, seed: int, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """At most `rows` rows as pandas, in table order, the same ones for the same table and seed; all of them when there are no more.
+        """At most `rows` rows as pandas, the same ones for the same table and seed; all of them when there are no more.
 
-        Only the drawn rows of `columns` (default: all) leave the engine.
+        Rows of files come in table order. SQL tables have none: theirs come in an order that follows from content and seed. Only the
+        drawn rows of `columns` (default: all) leave the engine.
         """
         import numpy as np
 
         table = self.table() if columns is None else self.table().select(*columns)
+        if not self.files:
+            chosen: pd.DataFrame = self.run(draw_rows(table, rows, seed=seed))
+            return chosen.reset_index(drop=True)
         held = int(self.run(table.count()))
         if held <= rows:
             frame: pd.DataFrame = self.run(table)
@@ -116,7 +125,7 @@ class TableSource:
         return frame.reset_index(drop=True)
 
     def digest(self) -> str:
-        """`sha256:` over the files' bytes; for SQL over the schema and a per-column profile (`profile-sha256:`)."""
+        """`sha256:` over the files' bytes; for SQL over column names, types and all rows in any order (`rows-sha256:`)."""
         if "digest" not in self._cache:
             self._cache["digest"] = self._digest()
         return str(self._cache["digest"])
@@ -124,87 +133,98 @@ class TableSource:
     def _digest(self) -> str:
         if self.files:
             return digest_of(sorted(digest_of_file(path) for path in self.files)) if len(self.files) > 1 else digest_of_file(self.files[0])
-        table = self.table()
-        figures = {"rows": table.count()}
-        for column in table.columns:
-            figures[f"nulls:{column}"] = table[column].isnull().sum()
-            figures[f"distinct:{column}"] = table[column].nunique()
-            figures[f"min:{column}"] = table[column].cast("string").min()
-            figures[f"max:{column}"] = table[column].cast("string").max()
-        row = self.run(table.aggregate(**figures)).iloc[0].to_dict()
-        profile = {"schema": {name: str(kind) for name, kind in table.schema().items()}, "figures": {key: str(value) for key, value in row.items()}}
-        return "profile-" + digest_of(profile)
+        return digest_of_rows(self.table(), self.run)
 
     def _backend(self) -> Any:
         if "backend" not in self._cache:
-            import ibis
-
             try:
-                if self.files:
-                    spill = tempfile.gettempdir()  # not the current folder, which is DuckDB's default
-                    self._cache["backend"] = ibis.duckdb.connect(memory_limit=self.memory_limit, threads=2, temp_directory=f"{spill}/rai-duckdb")
-                else:
-                    self._cache["backend"] = ibis.connect(_with_environment(self.reference.partition("::")[0], self.shown))
+                self._cache["backend"] = self._duckdb() if self.files else connect(self._parts)
             except DataError:
                 raise
             except Exception as error:
-                raise DataError(f"the engine of the {self.name} table does not answer ({_first_line(error)})", where=self.shown, hint="Check host, database and credentials") from error
+                raise DataError(
+                    f"the engine of the {self.name} table does not answer ({self._said(error)})",
+                    where=self.shown,
+                    hint="Check host, database and credentials",
+                ) from error
         return self._cache["backend"]
+
+    def _duckdb(self) -> Any:
+        import ibis
+
+        return ibis.duckdb.connect(memory_limit=self.memory_limit, threads=2, temp_directory=_spill_folder())
 
     def _open(self) -> ir.Table:
         backend = self._backend()
         try:
             if not self.files:
-                _, _, rest = self.reference.partition("::")
-                return backend.sql(rest) if rest.lower().startswith("select ") else backend.table(rest)
-            paths = [str(path) for path in self.files]
-            if self.files[0].suffix in {".parquet", ".pq"}:
-                return backend.read_parquet(paths)
-            return backend.read_csv(paths)
+                return open_relation(backend, self._parts.table)
+            paths = [glob.escape(str(path)) for path in self.files]  # DuckDB would take a[1].parquet for a1.parquet
+            return backend.read_parquet(paths) if _is_parquet(self.files[0]) else backend.read_csv(paths)
         except Exception as error:
-            raise DataError(f"the {self.name} table cannot be opened ({_first_line(error)})", where=self.shown, hint="Check the reference") from error
+            raise DataError(f"the {self.name} table cannot be opened ({self._said(error)})", where=self.shown, hint="Check the reference") from error
+
+    @property
+    def _parts(self) -> PostgresReference:
+        return parse_reference(self.address or self.reference, name=self.name)
+
+    def _said(self, error: BaseException) -> str:
+        """The first line of an engine's error, without paths of this machine and without anything secret."""
+        text = str(error).strip() or type(error).__name__
+        if not self.files:
+            text = self._parts.without_secrets(text)
+        for path in self.files:
+            for spelling in (glob.escape(str(path)), str(path)):
+                text = text.replace(spelling, path.name)
+        return text.replace(_spill_folder(), "the spill folder").splitlines()[0][:300]
 
 
 def open_table(reference: str, *, name: str, data_folder: Path) -> TableSource:
     """The table behind `reference`.
 
-    `reference` is a path or glob (relative to `data_folder`), or `postgresql://HOST/DATABASE::table` / `...::SELECT ...`. In an
-    address `${NAME}` stands for an environment variable, so that no password is written into a datasheet.
+    `reference` is a path or glob (relative to `data_folder`), or `postgresql://HOST/DATABASE::table`, `...::schema.table` or
+    `...::SELECT ...`. In an address `${NAME}` stands for an environment variable, so that no password is written into a datasheet.
+    Queries are run as declared: connect as a role that can only read.
 
     Raises:
-        DataError: no file matches, or the kind of file is not supported.
+        DataError: no file matches, the kind of file is not supported, or the address cannot be read.
     """
-    if "://" in reference:
-        source = TableSource(name=name, reference=reference)
-        if not reference.startswith("postgresql://"):
-            raise DataError("is of a kind that is not supported", where=source.shown, hint="Use files, or postgresql://HOST/DATABASE::table")
-        if "::" not in reference:
-            raise DataError("names no table", where=source.shown, hint="Write postgresql://HOST/DATABASE::table or ::SELECT ...")
-        return source
-    pattern = Path(reference).expanduser()
-    absolute = pattern if pattern.is_absolute() else data_folder / pattern
-    files = tuple(sorted(Path(path) for path in glob.glob(str(absolute), recursive=True)))
-    if not files and absolute.exists():  # a name with glob characters in it
-        files = (absolute,)
+    if reference.startswith(POSTGRES):
+        return TableSource(name=name, reference=parse_reference(reference, name=name).public, address=reference)
+    scheme, mark, _ = reference.partition("://")
+    if mark:
+        raise DataError(
+            f"the {name} reference is of a kind that is not supported", where=f"{scheme}://…", hint="Use files, or postgresql://HOST/DATABASE::table"
+        )
+    files = _matching_files(reference, data_folder)
     if not files:
-        raise DataError(f"no file of the {name} table is there", where=reference, hint="Correct the datasheet; relative references start at RAI_DATA_ROOT")
+        raise DataError(
+            f"no file of the {name} table is there", where=reference, hint="Correct the datasheet; relative references start at RAI_DATA_ROOT"
+        )
     for path in files:
+        if path.is_dir():
+            raise DataError(f"{path.name} is a folder", where=reference, hint=f"Name the files in it: {reference.rstrip('/')}/*.parquet")
         if not path.name.lower().endswith(FILE_SUFFIXES):
             raise DataError(f"{path.name} is neither Parquet nor CSV", where=reference, hint=f"Supported: {', '.join(FILE_SUFFIXES)}")
+    if len({_is_parquet(path) for path in files}) > 1:
+        raise DataError("matches Parquet and CSV files", where=reference, hint="One table is files of one kind; narrow the glob")
     return TableSource(name=name, reference=reference, files=files)
 
 
-def _with_environment(address: str, shown: str) -> str:
-    """`address` with `${NAME}` replaced by environment variables; their values are never shown."""
-
-    def value_of(match: re.Match[str]) -> str:
-        value = os.environ.get(match[1])
-        if value is None:
-            raise DataError(f"the environment has no variable {match[1]}", where=shown, hint="Set it where the audit runs")
-        return quote(value, safe="")
-
-    return re.sub(r"\$\{([A-Z][A-Z0-9_]*)\}", value_of, address)
+def _matching_files(reference: str, data_folder: Path) -> tuple[Path, ...]:
+    """The files that `reference` names, sorted; one whose very name has glob characters in it comes before what they would match."""
+    pattern = Path(reference).expanduser()
+    literal = pattern if pattern.is_absolute() else data_folder / pattern
+    if literal.exists():
+        return (literal,)
+    found = glob.glob(str(pattern), root_dir=None if pattern.is_absolute() else data_folder, recursive=True)
+    return tuple(sorted(data_folder / path for path in found))
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+def _is_parquet(path: Path) -> bool:
+    return path.name.lower().endswith(PARQUET_SUFFIXES)
+
+
+def _spill_folder() -> str:
+    """Where DuckDB writes what does not fit in memory; not the current folder, which is its default."""
+    return f"{tempfile.gettempdir()}/rai-duckdb"

@@ -129,19 +129,31 @@ def test_a_category_can_be_swapped_only_when_epsilon_allows_a_whole_step(tmp_pat
     rule: Rule = lambda frame: frame["job"] == "pilot"  # noqa: E731
     fixed = assess_robustness(context(tmp_path, rule)[0], PARAMETERS)
     assert one(fixed, "robust_to_clean_ratio").value == 1.0
-    free = assess_robustness(context(tmp_path, rule, datasheet=DATASHEET.replace("epsilon_l2: 0.5", "epsilon_l2: 1.0"))[0], PARAMETERS)
+    wide = DATASHEET.replace("epsilon_l2: 0.5", "epsilon_l2: 2.0")
+    free = assess_robustness(context(tmp_path, rule, datasheet=wide)[0], PARAMETERS)
     assert one(free, "robust_to_clean_ratio").value == 0.0
-    assert one(free, "median_adversarial_distance").value == 1.0
+    assert one(free, "median_adversarial_distance").value == 2.0
+    cheap = DATASHEET.replace("epsilon_l2: 0.5", "epsilon_l2: 0.5, category_step: 0.4")
+    assert one(assess_robustness(context(tmp_path, rule, datasheet=cheap)[0], PARAMETERS), "median_adversarial_distance").value == 0.4
 
 
-def test_attacks_that_cannot_break_a_fragile_model_prove_nothing(tmp_path: Path) -> None:
+def test_a_budget_that_allows_no_change_proves_nothing(tmp_path: Path) -> None:
     frozen = DATASHEET.replace("immutable_features: [z]", "immutable_features: [x, z, count, job]")
     measured = assess_robustness(context(tmp_path, lambda frame: frame["x"] > 0, datasheet=frozen)[0], PARAMETERS)
     ratio = one(measured, "robust_to_clean_ratio")
     assert ratio.state is State.INSUFFICIENT
-    assert "attack not effective" in str(ratio.note)
+    assert "allows no change to any input" in str(ratio.note)
     assert one(measured, "robust_accuracy").state is State.INSUFFICIENT
     assert measured.details["movable_features"] == []
+
+
+def test_attacks_that_cannot_break_a_fragile_model_prove_nothing(tmp_path: Path) -> None:
+    strict = PARAMETERS.model_copy(update={"min_control_success": 1.0})
+    narrow = DATASHEET.replace("epsilon_l2: 0.5", "epsilon_l2: 0.02")
+    measured = assess_robustness(context(tmp_path, lambda frame: frame["x"] > 0, datasheet=narrow)[0], strict)
+    ratio = one(measured, "robust_to_clean_ratio")
+    assert ratio.state is State.INSUFFICIENT
+    assert "attack not effective" in str(ratio.note)
 
 
 def test_only_correct_decisions_are_attacked(tmp_path: Path) -> None:
@@ -173,16 +185,20 @@ def test_the_same_seed_gives_the_same_bytes_and_leaves_numpys_generator_alone(tm
     assert canonical_json([list(first.measurements), dict(first.details)]) == canonical_json([list(second.measurements), dict(second.details)])
 
 
-def test_a_model_that_fails_on_malformed_input_is_counted_and_named_by_error_type_only(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("error", "crashes", "refused"), [(ValueError, 0, 2), (ZeroDivisionError, 2, 0)])
+def test_a_refusal_of_malformed_input_is_no_crash_and_both_are_named_by_error_type_only(
+    tmp_path: Path, error: type[Exception], crashes: int, refused: int
+) -> None:
     def brittle(frame: pd.DataFrame) -> np.ndarray:
         if frame["x"].isna().any():
-            raise ValueError(f"secret row {frame.iloc[0].to_dict()}")
+            raise error(f"secret row {frame.iloc[0].to_dict()}")
         return np.asarray(frame["x"] > 0)
 
     measured = assess_robustness(context(tmp_path, brittle)[0], PARAMETERS)
     malformed: Any = measured.details["malformed"]
-    assert one(measured, "crash_count").value == 2
-    assert {name: outcome for name, outcome in malformed.items() if outcome != "answered"} == {"missing:x": "ValueError", "missing:all": "ValueError"}
+    assert one(measured, "crash_count").value == crashes
+    assert measured.details["malformed_refused"] == refused
+    assert {name for name, outcome in malformed.items() if outcome == error.__name__} == {"missing:x", "missing:all"}
     assert "secret" not in canonical_json(dict(measured.details)).decode()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
 from rai_pipelines.evidence.model import Measurement
-from rai_pipelines.subjects.datasheet import Datasheet
+from rai_pipelines.subjects.datasheet import PLACEHOLDER, Datasheet
 
 
 class RegistryRecordParameters(Parameters):
@@ -41,16 +41,16 @@ def assess_registry_record(context: AuditContext, _: Parameters) -> Measured:
 
 
 def documentation_fields(datasheet: Datasheet) -> dict[str, bool]:
-    """Whether each field that documentation needs is filled; the schema already refuses empty texts."""
+    """Whether each field that documentation needs is filled; what still holds the skeleton's placeholder is not."""
     columns, data = datasheet.columns, datasheet.data
     return {
-        "purpose": True,
-        "out_of_scope": bool(datasheet.out_of_scope),
-        "limitations": bool(datasheet.limitations),
-        "risk.reason": True,
-        "owner": True,
-        "human_oversight": datasheet.human_oversight is not None,
-        "provenance": datasheet.provenance is not None,
+        "purpose": _filled(datasheet.purpose),
+        "out_of_scope": _filled(*datasheet.out_of_scope),
+        "limitations": _filled(*datasheet.limitations),
+        "risk.reason": _filled(datasheet.risk.reason),
+        "owner": _filled(datasheet.owner.name, datasheet.owner.contact),
+        "human_oversight": _filled(datasheet.human_oversight),
+        "provenance": _filled(datasheet.provenance),
         "data.training": data.training is not None,
         "data.evaluation": True,
         "columns.label": columns.label is not None,
@@ -60,12 +60,18 @@ def documentation_fields(datasheet: Datasheet) -> dict[str, bool]:
 
 def responsibilities(datasheet: Datasheet) -> dict[str, bool]:
     """Whether each responsibility is assigned."""
+    deputy = datasheet.deputy
     return {
-        "owner": True,
-        "owner.contact": True,
-        "deputy": datasheet.deputy is not None,
-        "runbook": datasheet.runbook is not None,
+        "owner": _filled(datasheet.owner.name),
+        "owner.contact": _filled(datasheet.owner.contact),
+        "deputy": deputy is not None and _filled(deputy.name, deputy.contact),
+        "runbook": _filled(datasheet.runbook),
     }
+
+
+def _filled(*texts: str | None) -> bool:
+    """Whether there is at least one text and none of them is absent or a placeholder."""
+    return bool(texts) and all(text is not None and PLACEHOLDER not in text for text in texts)
 
 
 def _share(metric: str, facts: dict[str, bool]) -> Measurement:

@@ -25,7 +25,7 @@ def main() -> None:
 
 def build_app() -> typer.Typer:
     """The command with all its verbs."""
-    from rai_pipelines.cli import audits, demo, measure, operate, policy
+    from rai_pipelines.cli import audits, datasheets, demo, measure, operate, policy
 
     made = typer.Typer(
         name="rai",
@@ -37,6 +37,7 @@ def build_app() -> typer.Typer:
     demo.register(made)
     audits.register(made)
     policy.register(made)
+    datasheets.register(made)
     measure.register(made)
     operate.register(made)
     return made

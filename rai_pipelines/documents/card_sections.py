@@ -84,7 +84,7 @@ def _factors(datasheet: Datasheet | None, evidence: Mapping[str, Evidence]) -> t
         for attribute_name, item in sorted(groups.items()):
             small = item.get("insufficient", {}) if isinstance(item, dict) else {}
             if small and isinstance(small, dict) and " × " not in attribute_name:
-                named = ", ".join(f"{group} (n={count})" for group, count in sorted(small.items()))
+                named = "; ".join(f"{bias.spoken(attribute_name, group)}, n={count}" for group, count in sorted(small.items())) if bias else ""
                 facts.append((f"{attribute_name}: too few rows to judge", named))
     return _facts(*facts)
 
@@ -130,7 +130,8 @@ def _performance(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
     item = evidence.get("performance_report")
     if item is None or item.status is not Status.COMPLETE:
         return ()
-    rows = tuple((m.attribute or "", m.group or "", *_figure(m)) for m in item.find("accuracy") if m.attribute)
+    spoken = (evidence.get("bias_assessment") or item).spoken
+    rows = tuple((m.attribute or "", spoken(m.attribute, m.group), *_figure(m)) for m in item.find("accuracy") if m.attribute)
     return (Table(caption="Accuracy by group", columns=("attribute", "group", "accuracy", "interval", "rows", "state"), rows=rows),)
 
 
@@ -139,9 +140,9 @@ def _bias(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
     if item is None or item.status is not Status.COMPLETE:
         return ()
     single = [m for m in item.measurements if " × " not in (m.attribute or "")]
-    ratios = tuple((m.attribute or "", f"{m.comparison} against {m.reference}", *_figure(m)) for m in single if m.metric == "impact_ratio")
+    ratios = tuple((m.attribute or "", _pair(item, m), *_figure(m)) for m in single if m.metric == "impact_ratio")
     differences = tuple(
-        (m.attribute or "", f"{m.metric.replace('_', ' ')}{_pair(m)}", *_figure(m))
+        (m.attribute or "", f"{m.metric.replace('_', ' ')}: {_pair(item, m)}", *_figure(m))
         for m in single
         if m.metric in ("equalized_odds_difference", "demographic_parity_difference")
     )
@@ -170,8 +171,11 @@ def _caveats(datasheet: Datasheet | None) -> tuple[Fact, ...]:
     return _facts(*(("Limitation", item) for item in datasheet.limitations)) if datasheet else ()
 
 
-def _pair(measurement: Measurement) -> str:
-    return f" ({measurement.comparison} and {measurement.reference})" if measurement.comparison and measurement.reference else ""
+def _pair(evidence: Evidence, measurement: Measurement) -> str:
+    if measurement.comparison is None or measurement.reference is None:
+        return "no pair of groups can be compared"
+    compared, reference = (evidence.spoken(measurement.attribute, group) for group in (measurement.comparison, measurement.reference))
+    return f"{compared} against {reference}"
 
 
 def _figure(measurement: Measurement) -> tuple[str, str, str, str]:

@@ -32,11 +32,11 @@ def chart_of(evidence: Evidence, policy: Policy | None = None) -> str | None:
         return None
     band = _impact_band(policy)
     if evidence.assessment == "bias_assessment":
-        rows = [_row(item, f"{item.attribute} = {item.comparison}") for item in evidence.find("impact_ratio") if " × " not in (item.attribute or "")]
+        rows = [_row(item, f"{item.attribute} {evidence.spoken(item.attribute, item.comparison)}") for item in evidence.find("impact_ratio") if " × " not in (item.attribute or "")]
         return intervals(rows, title="Impact ratio against the reference group", band=band, marker=1.0)
     if evidence.assessment == "performance_report":
         overall = [_row(item, "all rows") for item in evidence.find("accuracy", attribute=None)]
-        slices = [_row(item, f"{item.attribute} = {item.group}") for item in evidence.find("accuracy") if item.attribute]
+        slices = [_row(item, f"{item.attribute} {item.group}") for item in evidence.find("accuracy") if item.attribute]
         majority = evidence.value("majority_class_rate", attribute=None)
         return intervals(overall + slices, title="Accuracy by group (line: always guessing the majority)", marker=majority)
     if evidence.assessment == "adversarial_robustness":

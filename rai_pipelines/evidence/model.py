@@ -139,6 +139,15 @@ class Evidence(Record):
         return found[0].value if len(found) == 1 else None
 
 
+    def spoken(self, attribute: str | None, group: str | None) -> str:
+        """`group` with what its code means, where the owner said so: `1 (with a disability)`."""
+        groups = self.details.get("groups")
+        facts = groups.get(attribute or "") if isinstance(groups, dict) else None
+        labels = facts.get("labels") if isinstance(facts, dict) else None
+        label = labels.get(group or "") if isinstance(labels, dict) else None
+        return f"{group} ({label})" if isinstance(label, str) else str(group)
+
+
 class Receipt(Record):
     """What the store keeps beside evidence and outside its digest: where it lies and how long it took."""
 

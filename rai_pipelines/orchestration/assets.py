@@ -13,12 +13,12 @@ from rai_pipelines.audit import Auditor, Step, steps
 from rai_pipelines.clock import utc_today
 from rai_pipelines.documents.card import render_markdown
 from rai_pipelines.errors import RaiError, RegistryUnavailable
-from rai_pipelines.orchestration.checks import COMPLIANT_CHECK, VERDICT_ASSET, check_results, check_specs, controls_on
+from rai_pipelines.orchestration.checks import VERDICT_ASSET, check_results, check_specs, compliant_result, controls_on
 from rai_pipelines.orchestration.metadata import card_metadata, evidence_metadata, gate_metadata, verdict_metadata
 from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
 from rai_pipelines.orchestration.resources import AUDITOR
 from rai_pipelines.policy.model import Policy
-from rai_pipelines.policy.verdict import VerdictStatus, judge_control
+from rai_pipelines.policy.verdict import judge_control
 from rai_pipelines.release import open_gate, write_model_card
 from rai_pipelines.subjects.names import ModelVersion
 
@@ -107,7 +107,7 @@ def _assessment_asset(step: Step, policy: Policy) -> dg.AssetsDefinition:
         ]
         return dg.MaterializeResult(
             metadata=evidence_metadata(evidence, auditor.policy),
-            check_results=check_results(findings, step.name),
+            check_results=check_results(findings, step.name, version),
             data_version=dg.DataVersion(evidence.digest),
         )
 
@@ -132,16 +132,10 @@ def _verdict_asset(policy: Policy) -> dg.AssetsDefinition:
         verdict = _attempt(lambda: auditor.judge(version))
         context.log.info("%s is %s: %s", version, verdict.status.value, "; ".join(verdict.reasons) or "nothing in the way")
         on_verdict = {control.id for control in controls_on(policy, VERDICT_ASSET)}
-        compliant = dg.AssetCheckResult(
-            asset_key=VERDICT_ASSET,
-            check_name=COMPLIANT_CHECK,
-            passed=verdict.status is VerdictStatus.COMPLIANT,
-            severity=dg.AssetCheckSeverity.WARN if verdict.status is VerdictStatus.NEEDS_REVIEW else dg.AssetCheckSeverity.ERROR,
-            description=verdict.status.value.replace("_", " "),
-        )
+        own = [finding for finding in verdict.findings if finding.control in on_verdict]
         return dg.MaterializeResult(
             metadata=verdict_metadata(verdict),
-            check_results=[*check_results([item for item in verdict.findings if item.control in on_verdict], VERDICT_ASSET), compliant],
+            check_results=[*check_results(own, VERDICT_ASSET, version), compliant_result(verdict, version)],
             data_version=dg.DataVersion(verdict.digest),
         )
 

@@ -11,11 +11,17 @@ from collections.abc import Sequence
 import dagster as dg
 
 from rai_pipelines.documents.text import markdown_table, number
+from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
 from rai_pipelines.policy.checks.registry import checks
-from rai_pipelines.policy.findings import Finding, FindingStatus
+from rai_pipelines.policy.findings import Figure, Finding, FindingStatus
 from rai_pipelines.policy.model import Control, Policy
+from rai_pipelines.policy.verdict import Verdict, VerdictStatus
+from rai_pipelines.subjects.names import ModelVersion
 
-warnings.filterwarnings("ignore", category=dg.PreviewWarning)  # partitioned asset checks are in preview in Dagster 1.13
+# Without it, all model versions share one check result and the last run's colour stands for everybody. Partitioned asset checks are
+# in preview in Dagster 1.13, so this is the one switch; descriptions name the model version either way.
+PARTITIONED_CHECKS = True
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 VERDICT_ASSET = "policy_verdict"
 COMPLIANT_CHECK = "compliant"
@@ -25,16 +31,16 @@ _GREEN = (FindingStatus.PASS, FindingStatus.NOT_APPLICABLE, FindingStatus.NOT_IN
 def check_specs(policy: Policy, asset: str) -> list[dg.AssetCheckSpec]:
     """The checks that stand on `asset`."""
     specs = [
-        dg.AssetCheckSpec(
-            name=check_name(control),
-            asset=asset,
-            description=f"{control.id} ({control.area}, {control.tier}, {control.severity}): {control.statement}",
-        )
+        _spec(asset, check_name(control), f"{control.id} ({control.area}, {control.tier}, {control.severity}): {control.statement}")
         for control in controls_on(policy, asset)
     ]
     if asset == VERDICT_ASSET:
-        specs.append(dg.AssetCheckSpec(name=COMPLIANT_CHECK, asset=asset, description="The verdict on this model version is: compliant"))
+        specs.append(_spec(asset, COMPLIANT_CHECK, "The verdict on this model version is: compliant"))
     return specs
+
+
+def _spec(asset: str, name: str, description: str) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(name=name, asset=asset, description=description, partitions_def=MODEL_VERSIONS if PARTITIONED_CHECKS else None)
 
 
 def controls_on(policy: Policy, asset: str) -> list[Control]:
@@ -48,7 +54,7 @@ def asset_of(control: Control) -> str:
     return check.assessments[0] if check is not None and len(check.assessments) == 1 else VERDICT_ASSET
 
 
-def check_results(findings: Sequence[Finding], asset: str) -> list[dg.AssetCheckResult]:
+def check_results(findings: Sequence[Finding], asset: str, version: ModelVersion) -> list[dg.AssetCheckResult]:
     """What the checks on `asset` say: red is a failed or missing requirement, yellow an undecided or lesser one."""
     return [
         dg.AssetCheckResult(
@@ -56,15 +62,44 @@ def check_results(findings: Sequence[Finding], asset: str) -> list[dg.AssetCheck
             check_name=finding.control.replace("-", "_"),
             passed=finding.status in _GREEN,
             severity=_severity(finding),
-            description=f"{finding.status.value.replace('_', ' ')}: {finding.reason}",
+            description=f"{version} {finding.status.value.replace('_', ' ')}: {finding.reason}",
             metadata={
+                "model_version": str(version),
                 "status": finding.status.value,
+                **_deciding_figure(finding),
                 "figures": dg.MetadataValue.md(figures_table(finding)),
                 "evidence": dg.MetadataValue.json(dict(finding.evidence)),
             },
         )
         for finding in findings
     ]
+
+
+def compliant_result(verdict: Verdict, version: ModelVersion) -> dg.AssetCheckResult:
+    """The check that is green for a compliant model version only."""
+    return dg.AssetCheckResult(
+        asset_key=VERDICT_ASSET,
+        check_name=COMPLIANT_CHECK,
+        passed=verdict.status is VerdictStatus.COMPLIANT,
+        severity=dg.AssetCheckSeverity.WARN if verdict.status is VerdictStatus.NEEDS_REVIEW else dg.AssetCheckSeverity.ERROR,
+        description=f"{version} {verdict.status.value.replace('_', ' ')}",
+        metadata={"model_version": str(version), "status": verdict.status.value},
+    )
+
+
+def _deciding_figure(finding: Finding) -> dict[str, dg.MetadataValue]:
+    """The figure that decided, in plain sight: number, interval, threshold. For a pass, the first of those that were judged."""
+    deciding: list[Figure] = [figure for figure in finding.figures if figure.status is finding.status and figure.value is not None]
+    if not deciding or deciding[0].value is None:
+        return {}
+    first = deciding[0]
+    interval = f"{first.interval.low:.4g} to {first.interval.high:.4g} ({first.interval.level:.0%})" if first.interval else "none: not a sample"
+    return {
+        "figure": dg.MetadataValue.text(first.label),
+        "value": dg.MetadataValue.float(float(deciding[0].value)),
+        "interval": dg.MetadataValue.text(interval),
+        "required": dg.MetadataValue.text(first.threshold),
+    }
 
 
 def check_name(control: Control) -> str:

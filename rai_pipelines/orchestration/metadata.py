@@ -9,7 +9,7 @@ import dagster as dg
 
 from rai_pipelines.documents.charts import chart_of, data_uri
 from rai_pipelines.documents.text import markdown_table, markdown_text, number
-from rai_pipelines.evidence.model import Evidence, Measurement, Status
+from rai_pipelines.evidence.model import Evidence, Measurement, State, Status
 from rai_pipelines.governance.gate import GateRecord
 from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines.policy.model import Policy
@@ -27,6 +27,7 @@ def evidence_metadata(evidence: Evidence, policy: Policy) -> dict[str, dg.Metada
     }
     if evidence.status is not Status.COMPLETE:
         metadata["reason"] = dg.MetadataValue.md(f"**{evidence.status.value}**: {markdown_text(evidence.reason or '')}")
+    metadata |= _headline(evidence)
     svg = chart_of(evidence, policy)
     if svg:
         metadata["chart"] = dg.MetadataValue.md(f"![chart]({data_uri(svg)})")
@@ -76,6 +77,31 @@ _ORDER = (
     FindingStatus.NOT_APPLICABLE,
     FindingStatus.NOT_IN_FORCE,
 )
+
+
+HEADLINES = {
+    "data_validation": ("expectations_evaluated", "expectations_failed_critical", "expectations_failed_warning"),
+    "anonymization_check": ("k_minimum", "singling_out_share", "direct_identifier_columns"),
+    "performance_report": ("accuracy", "balanced_accuracy", "accuracy_over_majority"),
+    "adversarial_robustness": ("clean_accuracy", "robust_accuracy", "robust_to_clean_ratio"),
+    "documentation_check": ("card_sections_filled",),
+    "registry_record": ("required_field_share", "responsibility_share"),
+}
+
+
+def _headline(evidence: Evidence) -> dict[str, dg.MetadataValue]:
+    """A few numbers in plain sight, which the UI also plots over time; an absent figure is left out, not zero."""
+    found: dict[str, dg.MetadataValue] = {}
+    for name in HEADLINES.get(evidence.assessment, ()):
+        value = evidence.value(name, attribute=None, group=None)
+        if value is not None:
+            found[name] = dg.MetadataValue.float(float(value))
+    ratios = [item for item in evidence.find("impact_ratio", state=State.MEASURED) if " × " not in (item.attribute or "") and item.value is not None]
+    if ratios:
+        worst = min(ratios, key=lambda item: min(item.value or 0.0, 1 / item.value if item.value else 0.0))
+        found["impact_ratio_farthest_from_one"] = dg.MetadataValue.float(float(worst.value or 0.0))
+        found["of"] = dg.MetadataValue.text(f"{worst.attribute}={worst.comparison} against {worst.reference}")
+    return found
 
 
 def _measurements_table(evidence: Evidence) -> str:

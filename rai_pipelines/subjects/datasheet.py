@@ -14,6 +14,7 @@ from rai_pipelines.evidence.canonical import digest_of
 from rai_pipelines.yaml_documents import parse_yaml_document, read_yaml_document
 
 DATASHEET_FILE = "datasheet.yaml"
+PLACEHOLDER = "FILL IN"  # what a skeleton says where only the owner knows; a field that still says it is not filled
 
 
 def read_datasheet(path: Path) -> Datasheet:

@@ -160,7 +160,10 @@ class TableSource:
             if not self.files:
                 return open_relation(backend, self._parts.table)
             paths = [glob.escape(str(path)) for path in self.files]  # DuckDB would take a[1].parquet for a1.parquet
-            return backend.read_parquet(paths) if _is_parquet(self.files[0]) else backend.read_csv(paths)
+            if not _is_parquet(self.files[0]):
+                return backend.read_csv(paths)
+            # Arrow leaves NaN out of a file's statistics. Without this DuckDB concludes that there is none and optimises isnan() away.
+            return backend.read_parquet(paths, can_have_nan=True)
         except Exception as error:
             raise DataError(f"the {self.name} table cannot be opened ({self._said(error)})", where=self.shown, hint="Check the reference") from error
 

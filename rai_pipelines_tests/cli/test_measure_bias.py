@@ -25,10 +25,10 @@ RACES = {1: "White", 2: "Black", 3: "American Indian", 5: "Tribe not named", 6: 
 AGES = (18, 25, 35, 45, 55, 65)
 MIN_GROUP_N, MIN_DENOMINATOR = 30, 20
 RATES = {
-    "selection_rate": lambda y, p: fairlearn.metrics.selection_rate(y, p),
-    "true_positive_rate": lambda y, p: fairlearn.metrics.true_positive_rate(y, p),
-    "false_positive_rate": lambda y, p: fairlearn.metrics.false_positive_rate(y, p),
-    "false_negative_rate": lambda y, p: fairlearn.metrics.false_negative_rate(y, p),
+    "selection_rate": fairlearn.metrics.selection_rate,
+    "true_positive_rate": fairlearn.metrics.true_positive_rate,
+    "false_positive_rate": fairlearn.metrics.false_positive_rate,
+    "false_negative_rate": fairlearn.metrics.false_negative_rate,
     "accuracy": accuracy_score,
     "base_rate": lambda y, p: fairlearn.metrics.selection_rate(y, y),
 }

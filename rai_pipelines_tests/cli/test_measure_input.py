@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rai_pipelines_tests.cli.conftest import Rai
@@ -94,6 +97,18 @@ def test_a_group_name_cannot_steer_the_terminal(rai: Rai, data: Path) -> None:
     assert ended.code == 0
     assert "\x1b" not in ended.out and "\u202e" not in ended.out
     assert "Wh\\x1b[8mite" in ended.out and "Bla\\u202eck" in ended.out
+
+
+def test_a_nan_that_arrow_wrote_is_a_missing_value_and_no_group_of_its_own(rai: Rai, tmp_path: Path) -> None:
+    # Arrow leaves NaN out of the file's statistics, from which an engine may conclude that there is none
+    region = np.array([1.0, 2.0, np.nan, 2.0] * 40)
+    pq.write_table(pa.table({"race": region, "y": [0, 1] * 80, "p": [1, 0, 0, 1] * 40}), tmp_path / "people.parquet")
+    ended = rai(*bias("--json", data="people.parquet"))
+    sizes = {item["group"]: item["n"] for item in ended.json["measurements"] if item["metric"] == "selection_rate"}
+    assert sizes == {"(missing)": 40, "1": 40, "2": 80}
+    ended = rai(*bias("--json", "--bins", "race=0,1.5,3", data="people.parquet"))
+    sizes = {item["group"]: item["n"] for item in ended.json["measurements"] if item["metric"] == "selection_rate"}
+    assert sizes == {"(missing)": 40, "[0, 1.5)": 40, "[1.5, 3)": 80}
 
 
 def test_the_table_for_people_says_why_a_figure_is_absent(rai: Rai, data: Path) -> None:

@@ -108,7 +108,7 @@ def test_small_groups_are_disclosed_and_decide_when_they_are_many() -> None:
 
     assert with_small(5).status is VerdictStatus.COMPLIANT
     few = with_small(5).finding("FAIR-S")
-    assert few is not None and any("9 (n=5)" in (item.note or "") for item in few.figures)
+    assert few is not None and any("9, n=5" in (item.note or "") for item in few.figures)
     many = with_small(300).finding("FAIR-S")
     assert many is not None and many.status is FindingStatus.INCONCLUSIVE
 

@@ -45,7 +45,7 @@ def judge_group_fairness(question: Question) -> Judgement:
             continue
         band = _band_for(measurement, threshold)
         if band is not None and not _too_small_a_group(measurement):
-            items.append(Judged(_label(measurement), measurement, band))
+            items.append(Judged(_label(measurement, evidence), measurement, band))
     figures = judge_family(items, alpha=question.statistics.alpha)
     figures += tuple(_disclosure(evidence, question.statistics.insufficient_share_max))
     return conclude(figures, passed="Every declared attribute stays within its thresholds, interval included")
@@ -70,10 +70,11 @@ def _too_small_a_group(measurement: Measurement) -> bool:
     return measurement.metric == "impact_ratio" and measurement.state is State.INSUFFICIENT and measurement.comparison is not None
 
 
-def _label(measurement: Measurement) -> str:
+def _label(measurement: Measurement, evidence: Evidence) -> str:
     metric = measurement.metric.replace("_", " ")
     if measurement.comparison is not None and measurement.reference is not None:
-        return f"{metric} of {measurement.attribute}={measurement.comparison} against {measurement.reference}"
+        compared, reference = (evidence.spoken(measurement.attribute, group) for group in (measurement.comparison, measurement.reference))
+        return f"{metric} of {measurement.attribute}={compared} against {reference}"
     return f"{metric} of {measurement.attribute}"
 
 
@@ -97,7 +98,7 @@ def _disclosure(evidence: Evidence, share_max: float) -> list[Figure]:
                 denominator=int(total),
                 threshold=str(Band(high=share_max)),
                 status=FindingStatus.PASS if Band(high=share_max).contains(share) else FindingStatus.INCONCLUSIVE,
-                note="too few rows or outcomes: " + ", ".join(f"{group} (n={count})" for group, count in sorted(small.items())),
+                note="too few rows or outcomes: " + ", ".join(f"{evidence.spoken(attribute, group)}, n={count}" for group, count in sorted(small.items())),
             )
         )
     return figures

@@ -1,0 +1,53 @@
+"""Synthetic people as Parquet, seeded and written in blocks, so that ten million rows need no memory. Run as a process of its own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+BLOCK_ROWS = 1_000_000
+ATTRIBUTES = ("sex", "race", "age_band")
+QUASI_FEW = ("sex", "race", "age")
+QUASI_MANY = ("sex", "age", "postcode")
+PROFILED = ("sex", "race", "age", "income", "visits", "region", "label", "decision")
+SEED = 20261201
+
+
+def write_people(path: Path, rows: int, *, attributes_only: bool) -> None:
+    """`rows` people: three protected attributes, true outcome, decision; and, unless `attributes_only`, the columns that can identify.
+
+    Groups differ in base rate and in selection rate; 2 % of incomes are missing.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    writer = None
+    for block, start in enumerate(range(0, rows, BLOCK_ROWS)):
+        rng = np.random.default_rng([SEED, block])
+        size = min(BLOCK_ROWS, rows - start)
+        sex = rng.integers(1, 3, size).astype("int8")
+        race = rng.choice(np.arange(1, 7), size, p=[0.55, 0.15, 0.12, 0.1, 0.05, 0.03]).astype("int8")
+        age = rng.integers(18, 68, size).astype("int16")
+        label = (rng.random(size) < 0.4 - 0.02 * race + 0.05 * (sex == 1)).astype("int8")
+        decision = (rng.random(size) < 0.25 + 0.4 * label - 0.015 * race).astype("int8")
+        columns = {"sex": sex, "race": race, "age_band": ((age - 18) // 10).astype("int8"), "label": label, "decision": decision}
+        if not attributes_only:
+            income = np.round(rng.lognormal(10.5, 0.5, size), 2)
+            income[rng.random(size) < 0.02] = np.nan
+            columns |= {
+                "age": age,
+                "income": income,
+                "visits": rng.poisson(3, size).astype("int16"),
+                "postcode": rng.integers(0, 20_000, size).astype("int32"),
+                "region": np.array(["north", "east", "south", "west"], dtype=object)[rng.integers(0, 4, size)],
+            }
+        table = pa.table(columns)
+        writer = writer or pq.ParquetWriter(path, table.schema)
+        writer.write_table(table)
+    if writer:
+        writer.close()
+
+
+if __name__ == "__main__":
+    write_people(Path(sys.argv[1]), int(sys.argv[2]), attributes_only=sys.argv[3] == "attributes")

@@ -144,9 +144,7 @@ def mlflow_registry(settings: Settings) -> ModelRegistry:
     """The MLflow registry that the settings name."""
     from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 
-    return MlflowRegistry(
-        settings.registry_uri, live_aliases=settings.live_aliases, live_tag=settings.live_tag, artifact_root=settings.artifact_root
-    )
+    return MlflowRegistry(settings.registry_uri, live_aliases=settings.live_aliases, live_tag=settings.live_tag, artifact_root=settings.artifact_root)
 
 
 def model_loader(settings: Settings) -> ModelLoader:
@@ -187,9 +185,14 @@ def steps() -> Mapping[str, Step]:
     from rai_pipelines.assessments.registry_record import RegistryRecordParameters, assess_registry_record
     from rai_pipelines.assessments.robustness import RobustnessParameters, assess_robustness
 
-    def group_sizes(policy: Policy) -> dict[str, float]:
+    def bias_parameters(policy: Policy) -> BiasParameters:
         chosen = policy.statistics
-        return {"min_group_n": chosen.min_group_n, "min_denominator": chosen.min_denominator, "interval_level": chosen.interval_level}
+        return BiasParameters(
+            resamples=chosen.resamples,
+            min_group_n=chosen.min_group_n,
+            min_denominator=chosen.min_denominator,
+            interval_level=chosen.interval_level,
+        )
 
     measured = (
         Step("registry_record", "Registry record", assess_registry_record, lambda _: RegistryRecordParameters()),
@@ -199,7 +202,7 @@ def steps() -> Mapping[str, Step]:
             "bias_assessment",
             "Bias assessment",
             assess_bias,
-            lambda policy: BiasParameters(resamples=policy.statistics.resamples, **group_sizes(policy)),  # type: ignore[arg-type]
+            bias_parameters,
             ("evaluation",),
         ),
         Step("performance_report", "Performance report", assess_performance, lambda _: PerformanceParameters(), ("evaluation",)),

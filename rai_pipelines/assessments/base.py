@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -75,7 +76,7 @@ class AuditContext:
         return getattr(self.subject.datasheet.data, name) is not None
 
 
-Assess = Callable[[AuditContext, Parameters], Measured]
+Assess = Callable[[AuditContext, Any], Measured]  # each takes its own kind of `Parameters`
 
 
 def run_assessment(name: str, assess: Assess, context: AuditContext, parameters: Parameters, *, inputs: tuple[str, ...]) -> tuple[Evidence, float]:

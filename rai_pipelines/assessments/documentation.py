@@ -55,7 +55,9 @@ def assess_documentation(context: AuditContext, _: Parameters) -> Measured:
     note = "; ".join(f"{name} lacks {', '.join(what)}" for name, what in lacking.items()) or None
     return Measured(
         measurements=(
-            Measurement(metric="card_sections_filled", value=filled / len(CARD_SECTIONS), n=len(CARD_SECTIONS), denominator=len(CARD_SECTIONS), note=note),
+            Measurement(
+                metric="card_sections_filled", value=filled / len(CARD_SECTIONS), n=len(CARD_SECTIONS), denominator=len(CARD_SECTIONS), note=note
+            ),
         ),
         details={
             "empty_sections": {name: list(what) for name, what in lacking.items()},

@@ -77,7 +77,13 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
     features = feature_names(context, model)
     training = context.table("training" if context.has_table("training") else "evaluation")
     fixed = tuple(dict.fromkeys([*columns.immutable_features, *columns.protected_attributes]))
-    space = read_feature_space(training, features, categorical=columns.categorical_features, immutable=fixed, category_step=context.subject.datasheet.robustness.category_step)
+    space = read_feature_space(
+        training,
+        features,
+        categorical=columns.categorical_features,
+        immutable=fixed,
+        category_step=context.subject.datasheet.robustness.category_step,
+    )
     frame = _draw(context.table("evaluation"), features, parameters.sample, (context.seed, 21), label=columns.label)
     rows = _Rows(space, frame, columns.favourable_outcome, columns.label)
     pool = space.encode(_draw(training, features, parameters.pool, (context.seed, 22)))
@@ -95,7 +101,11 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
         _median_distance(outcome),
         Measurement(metric="model_queries", value=float(oracle.queries), n=len(attacked), note="rows the model was asked about"),
         Measurement(
-            metric="crash_count", value=float(probes.crashes), n=probes.rows, denominator=probes.asked, note="malformed requests that ended neither in a decision nor in a refusal"
+            metric="crash_count",
+            value=float(probes.crashes),
+            n=probes.rows,
+            denominator=probes.asked,
+            note="malformed requests that ended neither in a decision nor in a refusal",
         ),
     ]
     details: dict[str, Any] = {
@@ -170,9 +180,12 @@ def _accuracy_figures(
     if attacked == 0:
         state, note = State.UNDEFINED, "no sampled row is decided correctly"
     elif not space.reaches(epsilon):
-        state, note = State.INSUFFICIENT, (
-            f"the declared budget of {epsilon:g} standard deviations allows no change to any input that a person can change "
-            f"(one changed category counts as {space.category_step:g})"
+        state, note = (
+            State.INSUFFICIENT,
+            (
+                f"the declared budget of {epsilon:g} standard deviations allows no change to any input that a person can change "
+                f"(one changed category counts as {space.category_step:g})"
+            ),
         )
     elif broken.mean() < parameters.min_control_success:
         state, note = State.INSUFFICIENT, f"attack not effective: it breaks {int(broken.sum())} of {len(broken)} decisions of a fragile model"

@@ -128,7 +128,12 @@ def render_markdown(card: ModelCard) -> str:
         lines += [""] if section.body.facts else []
         for table in section.body.tables:
             lines += [f"**{markdown_text(table.caption)}**", "", markdown_table(table.columns, table.rows), ""]
-    lines += ["## Findings", "", markdown_table(("control", "status", "what it asks", "why"), [(f.control, f.status.value, f.statement, f.reason) for f in card.findings]), ""]
+    lines += [
+        "## Findings",
+        "",
+        markdown_table(("control", "status", "what it asks", "why"), [(f.control, f.status.value, f.statement, f.reason) for f in card.findings]),
+        "",
+    ]
     if card.not_assessed:
         lines += ["## Not assessed", "", *(f"- {markdown_text(item)}" for item in card.not_assessed), ""]
     lines += ["## Provenance", "", markdown_table(("record", "digest"), provenance_rows(card)), ""]

@@ -95,9 +95,7 @@ def _metrics(evidence: Mapping[str, Evidence]) -> tuple[Fact, ...]:
         return ()
     names = ("accuracy", "balanced_accuracy", "recall", "precision", "roc_auc", "majority_class_rate", "accuracy_over_majority")
     return tuple(
-        Fact(name=name.replace("_", " "), text=_words(item))
-        for name in names
-        for item in performance.find(name, attribute=None, group=None)
+        Fact(name=name.replace("_", " "), text=_words(item)) for name in names for item in performance.find(name, attribute=None, group=None)
     )
 
 
@@ -121,7 +119,15 @@ def _anonymity(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
     item = evidence.get("anonymization_check")
     if item is None or item.status is not Status.COMPLETE:
         return ()
-    names = ("direct_identifier_columns", "k_minimum", "singling_out_share", "rows_below_k", "prosecutor_risk_maximum", "l_distinct_minimum", "t_maximum")
+    names = (
+        "direct_identifier_columns",
+        "k_minimum",
+        "singling_out_share",
+        "rows_below_k",
+        "prosecutor_risk_maximum",
+        "l_distinct_minimum",
+        "t_maximum",
+    )
     rows = tuple((m.metric.replace("_", " "), m.attribute or "", _words(m)) for name in names for m in item.find(name))
     return (Table(caption="Anonymity of the data", columns=("figure", "column", "value"), rows=rows),)
 

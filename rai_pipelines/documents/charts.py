@@ -32,7 +32,11 @@ def chart_of(evidence: Evidence, policy: Policy | None = None) -> str | None:
         return None
     band = _impact_band(policy)
     if evidence.assessment == "bias_assessment":
-        rows = [_row(item, f"{item.attribute} {evidence.spoken(item.attribute, item.comparison)}") for item in evidence.find("impact_ratio") if " × " not in (item.attribute or "")]
+        rows = [
+            _row(item, f"{item.attribute} {evidence.spoken(item.attribute, item.comparison)}")
+            for item in evidence.find("impact_ratio")
+            if " × " not in (item.attribute or "")
+        ]
         return intervals(rows, title="Impact ratio against the reference group", band=band, marker=1.0)
     if evidence.assessment == "performance_report":
         overall = [_row(item, "all rows") for item in evidence.find("accuracy", attribute=None)]
@@ -45,7 +49,9 @@ def chart_of(evidence: Evidence, policy: Policy | None = None) -> str | None:
         return intervals(rows, title="Under attack, within the declared budget")
     if evidence.assessment == "anonymization_check":
         histogram: Any = evidence.details.get("class_size_histogram", [])
-        return bars([(str(size), float(count)) for size, count in histogram[:MOST_ROWS]], title="Equivalence classes by size (left: easiest to single out)")
+        return bars(
+            [(str(size), float(count)) for size, count in histogram[:MOST_ROWS]], title="Equivalence classes by size (left: easiest to single out)"
+        )
     if evidence.assessment == "data_validation":
         names = ("expectations_evaluated", "expectations_failed_critical", "expectations_failed_warning")
         pairs = [(name.removeprefix("expectations_").replace("_", " "), evidence.value(name)) for name in names]

@@ -129,15 +129,12 @@ class Evidence(Record):
 
     def find(self, metric: str, **where: Any) -> tuple[Measurement, ...]:
         """All measurements of `metric` whose fields equal `where`."""
-        return tuple(
-            item for item in self.measurements if item.metric == metric and all(getattr(item, key) == want for key, want in where.items())
-        )
+        return tuple(item for item in self.measurements if item.metric == metric and all(getattr(item, key) == want for key, want in where.items()))
 
     def value(self, metric: str, **where: Any) -> float | None:
         """The value of the only matching measurement, or None when there is none or it has no value."""
         found = self.find(metric, **where)
         return found[0].value if len(found) == 1 else None
-
 
     def spoken(self, attribute: str | None, group: str | None) -> str:
         """`group` with what its code means, where the owner said so: `1 (with a disability)`."""

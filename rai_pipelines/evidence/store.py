@@ -81,7 +81,9 @@ class LocalEvidenceStore:
             parsed = json.loads(content)
             if digest_of(parsed) != digest:
                 raise EvidenceError(
-                    "content does not match its digest: it was altered after it was stored", where=str(path), hint="Restore the file from a backup, or delete it and run the audit again"
+                    "content does not match its digest: it was altered after it was stored",
+                    where=str(path),
+                    hint="Restore the file from a backup, or delete it and run the audit again",
                 )
             return model.model_validate_json(content)
         except (ValueError, ValidationError) as error:

@@ -58,7 +58,12 @@ def apply_gate(verdict: Verdict, registry: ModelRegistry) -> GateRecord:
     move = plan_alias(verdict.status, version, registry.aliases(version.name).get(COMPLIANT_ALIAS), _created(registry))
     if move == "removed":
         registry.delete_alias(COMPLIANT_ALIAS, version.name)
-    tags = {TAG_VERDICT: verdict.status.value, TAG_POLICY: f"{verdict.policy} {verdict.policy_digest}", TAG_EVIDENCE: verdict.digest, TAG_AUDIT: "finished"}
+    tags = {
+        TAG_VERDICT: verdict.status.value,
+        TAG_POLICY: f"{verdict.policy} {verdict.policy_digest}",
+        TAG_EVIDENCE: verdict.digest,
+        TAG_AUDIT: "finished",
+    }
     registry.set_tags(version, tags)
     if move == "set":
         registry.set_alias(COMPLIANT_ALIAS, version)

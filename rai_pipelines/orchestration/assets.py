@@ -5,7 +5,7 @@ on. Only what a later try can mend (a registry that is down) fails the run.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import dagster as dg
 
@@ -63,7 +63,8 @@ DESCRIPTIONS = {
     "classes of the quasi-identifiers, k-anonymity, l-diversity, t-closeness, prosecutor risk.",
     "bias_assessment": "Selection rate, TPR, FPR, FNR and accuracy of every protected group and intersection (Fairlearn on counts), impact ratios, "
     "demographic parity and equalized odds with intervals. Groups too small to judge are named.",
-    "performance_report": "Accuracy, recall, precision, AUC and more, overall and by protected group, with intervals, against always guessing the majority.",
+    "performance_report": "Accuracy, recall, precision, AUC and more, overall and by protected group, with intervals, "
+    "against always guessing the majority.",
     "adversarial_robustness": "How many correct decisions survive small changes to inputs that a person can change, within the declared budget "
     "(HopSkipJump of the Adversarial Robustness Toolbox and a neighbour search), with a positive control that shows the attack works.",
     "documentation_check": "Whether every section of the model card has its declarations and its evidence.",
@@ -144,7 +145,8 @@ def _verdict_asset(policy: Policy) -> dg.AssetsDefinition:
 
 def _card_asset() -> dg.AssetsDefinition:
     @dg.asset(
-        description="The model card as HTML, Markdown and JSON: declarations, measurements with intervals, findings. Written for failing versions too.",
+        description="The model card as HTML, Markdown and JSON: declarations, measurements with intervals, findings. "
+        "Written for failing versions too.",
         group_name="documents",
         kinds={"html"},
         owners=OWNERS,

@@ -13,7 +13,7 @@ from rai_pipelines.policy.model import Area, Severity, Tier
 class FindingStatus(StrEnum):
     """How a control came out. Only `pass` is a pass."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105  (an outcome, not a password)
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
     NOT_APPLICABLE = "not_applicable"

@@ -95,7 +95,9 @@ class Statistics(_Frozen):
     min_group_n: int = Field(default=30, ge=2)
     min_denominator: int = Field(default=20, ge=1)
     resamples: int = Field(default=10_000, ge=200, le=100_000)
-    insufficient_share_max: float = Field(default=0.02, ge=0, le=1, description="Rows in groups too small to judge that may stay undecided, as a share of all rows")
+    insufficient_share_max: float = Field(
+        default=0.02, ge=0, le=1, description="Rows in groups too small to judge that may stay undecided, as a share of all rows"
+    )
 
 
 class TierByRisk(_Frozen):

@@ -28,7 +28,9 @@ class ModelVersion:
             if any(ord(character) < 32 or ord(character) == 127 for character in part):
                 raise InvalidName(f"{label} has a control character", where=repr(part), hint="Register the model under a printable name")
             if len(_quoted(part)) > MAX_PART_BYTES:
-                raise InvalidName(f"{label} is longer than {MAX_PART_BYTES} bytes when quoted", where=repr(part[:40]) + "…", hint="Use a shorter name")
+                raise InvalidName(
+                    f"{label} is longer than {MAX_PART_BYTES} bytes when quoted", where=repr(part[:40]) + "…", hint="Use a shorter name"
+                )
 
     @property
     def key(self) -> str:

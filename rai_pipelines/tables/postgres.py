@@ -27,6 +27,7 @@ _REFERENCE = re.compile(
     r"postgresql://(?:(?P<user>[^/@:]*)(?::(?P<password>[^/@]*))?@)?(?P<host>[^/@?]*)/(?P<database>[^/@?:]*)(?:\?(?P<options>.*?))?::(?P<table>.+)",
     re.DOTALL,
 )
+ALLOWED_PREFIX = "RAI_DATA_"
 _PLACEHOLDER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 _SECRET_OPTION = re.compile(r"(?:^|(?<=&))((?:ssl)?password)=([^&]*)", re.IGNORECASE)
 _QUERY = re.compile(r"(?:select|with)\b", re.IGNORECASE)
@@ -88,6 +89,8 @@ class PostgresReference:
         return f"postgresql://{user}{self.host}/{self.database}{'?' if self.options else ''}{self.options}"
 
     def _value(self, name: str) -> str:
+        if not name.startswith(ALLOWED_PREFIX):  # a datasheet must not choose which of the auditor's secrets is sent to which host
+            raise DataError(f"{name} may not stand in an address", where=self.shown, hint=f"Use variables whose names start with {ALLOWED_PREFIX}")
         value = os.environ.get(name)
         if value is None:
             raise DataError(f"the environment has no variable {name}", where=self.shown, hint="Set it where the audit runs")

@@ -128,9 +128,7 @@ def test_many_versions_are_launched_in_batches_without_loss(house: House) -> Non
 
 def schedule_tick(house: House, moment: datetime) -> list[dg.RunRequest]:
     definitions = build_definitions(house.settings)
-    context = dg.build_schedule_context(
-        instance=house.instance, scheduled_execution_time=moment, repository_def=definitions.get_repository_def()
-    )
+    context = dg.build_schedule_context(instance=house.instance, scheduled_execution_time=moment, repository_def=definitions.get_repository_def())
     result = definitions.resolve_schedule_def("monthly_audits").evaluate_tick(context)
     return list(result.run_requests or [])
 
@@ -165,9 +163,7 @@ def test_a_failed_audit_run_leaves_a_finding_and_a_tag(house: House, monkeypatch
         raise MemoryError("the node ran out of memory")
 
     definitions = build_definitions(house.settings, make_auditor=broken)  # type: ignore[arg-type]
-    result = definitions.resolve_job_def(AUDIT_JOB).execute_in_process(
-        instance=house.instance, partition_key=version.key, raise_on_error=False
-    )
+    result = definitions.resolve_job_def(AUDIT_JOB).execute_in_process(instance=house.instance, partition_key=version.key, raise_on_error=False)
     assert not result.success
     failure = next(event for event in result.all_events if event.event_type_value == "PIPELINE_FAILURE")
     context = dg.build_run_status_sensor_context(

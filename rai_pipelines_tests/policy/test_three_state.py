@@ -21,7 +21,9 @@ def judged(*measurements, alpha: float = 0.05):
 
 def ratio(value: float, error: float, **fields):
     half = 1.6448536269514722 * error
-    return figure("impact_ratio", value, value * math.exp(-half), value * math.exp(half), scale="log", standard_error=error, n=1000, denominator=500, **fields)
+    return figure(
+        "impact_ratio", value, value * math.exp(-half), value * math.exp(half), scale="log", standard_error=error, n=1000, denominator=500, **fields
+    )
 
 
 def test_a_value_well_inside_passes() -> None:

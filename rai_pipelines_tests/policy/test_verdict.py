@@ -124,7 +124,9 @@ def test_an_attribute_that_could_not_be_compared_is_not_parity() -> None:
     assert found is not None and found.status is FindingStatus.INCONCLUSIVE
 
 
-@pytest.mark.parametrize(("risk", "expected"), [("low", VerdictStatus.COMPLIANT), ("limited", VerdictStatus.COMPLIANT), ("high", VerdictStatus.NEEDS_REVIEW)])
+@pytest.mark.parametrize(
+    ("risk", "expected"), [("low", VerdictStatus.COMPLIANT), ("limited", VerdictStatus.COMPLIANT), ("high", VerdictStatus.NEEDS_REVIEW)]
+)
 def test_an_undecided_control_waits_for_a_person_when_the_risk_is_high(risk: str, expected: VerdictStatus) -> None:
     wide = evidence("performance_report", figure("accuracy_over_majority", 0.01, -0.02, 0.04, standard_error=0.02))
     verdict = verdict_on(replaced({"performance_report": wide}, risk_class=risk))

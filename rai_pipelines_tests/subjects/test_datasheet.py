@@ -56,7 +56,7 @@ def test_a_problem_names_line_field_and_allowed_values(old: str, new: str, line:
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasheetError, match="absent.yaml"):
+    with pytest.raises(DatasheetError, match=r"absent\.yaml"):
         read_datasheet(tmp_path / "absent.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DatasheetError, match="UTF-8"):

@@ -31,7 +31,7 @@ def people(rows: int = ROWS, *, seed: int = 3) -> pd.DataFrame:
             "id": np.arange(rows),
             "age": random.integers(18, 30, rows),
             "income": np.where(random.random(rows) < 0.1, np.nan, np.round(random.normal(3e4, 1e4, rows), 2)),
-            "race": random.choice(["White", "Black", 'O\'Brien; "x"', None], rows),
+            "race": random.choice(np.array(["White", "Black", 'O\'Brien; "x"', None], dtype=object), rows),
             "since": pd.Timestamp("2015-01-01") + pd.to_timedelta(random.integers(0, 90, rows), unit="D"),
             "citizen": random.choice([True, False], rows),
             "y": random.integers(0, 2, rows),
@@ -289,20 +289,28 @@ def test_equal_rows_are_drawn_one_by_one(database: Database) -> None:
 
 
 def test_variables_in_an_address_are_read_from_the_environment_and_never_shown(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    reference = "postgresql://${DB_USER}:${DB_PASSWORD}@${DB_HOST}:${DB_PORT}/${DB_NAME}::people"
-    values = {"DB_USER": "reader", "DB_PASSWORD": PASSWORD, "DB_HOST": "127.0.0.1", "DB_PORT": str(database.server.port), "DB_NAME": "people"}
-    assert "the environment has no variable DB_USER" in message(reference, Path("unused"))
+    reference = "postgresql://${RAI_DATA_USER}:${RAI_DATA_PASSWORD}@${RAI_DATA_HOST}:${RAI_DATA_PORT}/${RAI_DATA_NAME}::people"
+    values = {
+        "RAI_DATA_USER": "reader",
+        "RAI_DATA_PASSWORD": PASSWORD,
+        "RAI_DATA_HOST": "127.0.0.1",
+        "RAI_DATA_PORT": str(database.server.port),
+        "RAI_DATA_NAME": "people",
+    }
+    assert "the environment has no variable RAI_DATA_USER" in message(reference, Path("unused"))
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     source = open_table(reference, name="training", data_folder=Path("unused"))
     assert source.count_rows() == ROWS
-    assert source.shown == "postgresql://${DB_HOST}:${DB_PORT}/${DB_NAME}::people"
-    for name, wrong in {"DB_USER": "stranger", "DB_PASSWORD": "wr0ng", "DB_NAME": "elsewhere"}.items():
+    assert source.shown == "postgresql://${RAI_DATA_HOST}:${RAI_DATA_PORT}/${RAI_DATA_NAME}::people"
+    for name, wrong in {"RAI_DATA_USER": "stranger", "RAI_DATA_PASSWORD": "wr0ng", "RAI_DATA_NAME": "elsewhere"}.items():
         with monkeypatch.context() as changed:
             changed.setenv(name, wrong)
             said = message(reference, Path("unused"))
-        assert said.startswith("postgresql://${DB_HOST}:${DB_PORT}/${DB_NAME}::people: the engine of the training table does not answer")
-        for secret in (wrong, values["DB_PASSWORD"], ENCODED, values["DB_USER"], values["DB_HOST"], values["DB_PORT"]):
+        assert said.startswith(
+            "postgresql://${RAI_DATA_HOST}:${RAI_DATA_PORT}/${RAI_DATA_NAME}::people: the engine of the training table does not answer"
+        )
+        for secret in (wrong, values["RAI_DATA_PASSWORD"], ENCODED, values["RAI_DATA_USER"], values["RAI_DATA_HOST"], values["RAI_DATA_PORT"]):
             assert secret not in said
 
 

@@ -98,7 +98,8 @@ def _disclosure(evidence: Evidence, share_max: float) -> list[Figure]:
                 denominator=int(total),
                 threshold=str(Band(high=share_max)),
                 status=FindingStatus.PASS if Band(high=share_max).contains(share) else FindingStatus.INCONCLUSIVE,
-                note="too few rows or outcomes: " + ", ".join(f"{evidence.spoken(attribute, group)}, n={count}" for group, count in sorted(small.items())),
+                note="too few rows or outcomes: "
+                + ", ".join(f"{evidence.spoken(attribute, group)}, n={count}" for group, count in sorted(small.items())),
             )
         )
     return figures

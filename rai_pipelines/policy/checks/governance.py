@@ -41,7 +41,9 @@ def _figures(question: Question, bands: dict[str, Band]) -> tuple[Figure, ...]:
     for metric, band in bands.items():
         found = evidence.find(metric)
         if not found:
-            figures.append(Figure(label=metric, metric=metric, value=None, threshold=str(band), status=FindingStatus.MISSING, note="not in the evidence"))
+            figures.append(
+                Figure(label=metric, metric=metric, value=None, threshold=str(band), status=FindingStatus.MISSING, note="not in the evidence")
+            )
         figures += [judge_exact(metric.replace("_", " "), item, band) for item in found]
     return tuple(figures)
 

@@ -31,9 +31,7 @@ def judge_adversarial(question: Question) -> Judgement:
         for item in evidence.find("robust_to_clean_ratio")
     ]
     figures = _or_missing(judge_family(ratio, alpha=question.statistics.alpha), "robust_to_clean_ratio")
-    crashes = tuple(
-        judge_exact("crashes on malformed input", item, Band(high=threshold.crashes_max)) for item in evidence.find("crash_count")
-    )
+    crashes = tuple(judge_exact("crashes on malformed input", item, Band(high=threshold.crashes_max)) for item in evidence.find("crash_count"))
     return conclude(figures + _or_missing(crashes, "crash_count"), passed="The model keeps its decisions under the declared perturbation budget")
 
 

@@ -21,10 +21,10 @@ dev: .make/main  ## Dagster UI and daemon on the demo's home (http://127.0.0.1:3
 	$(BIN)/dg dev --host 127.0.0.1 --port $${PORT:-3000}
 
 test: .make/dev lint  ## Lint, types, import directions, and the tests
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 test-all: .make/dev lint  ## The same with the slow suites
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
 
 lint: .make/dev  ## ruff, mypy (strict), import-linter
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -71,7 +72,8 @@ class MlflowRegistry:
     def versions_since(self, created_ms: int, *, limit: int) -> Sequence[RegisteredVersion]:
         """See `ModelRegistry.versions_since`. Costs one page of 500 per 500 versions newer than `created_ms`."""
         with self._answering():
-            found = {item.version: item for item in self._newest_first() if item.created_ms >= created_ms}
+            new_enough = takewhile(lambda item: item.created_ms >= created_ms, self._newest_first())
+            found = {item.version: item for item in new_enough}
         ordered = sorted(found.values(), key=lambda item: (item.created_ms, item.version)) if found else []
         return tuple(_whole_milliseconds(ordered, limit))
 

@@ -44,9 +44,9 @@ def main() -> None:
 
 
 def graph(page: Page, address: str) -> None:
-    """The asset graph."""
-    page.goto(f"{address}/asset-groups?open-nodes=rai_pipelines", wait_until="networkidle")
-    page.wait_for_timeout(6_000)
+    """The asset graph of the audit job."""
+    page.goto(f"{address}/locations/rai_pipelines/jobs/audit_model_version", wait_until="networkidle")
+    page.wait_for_timeout(8_000)
     save(page, "asset-graph")
 
 
@@ -55,6 +55,13 @@ def overview(page: Page, address: str, asset: str) -> None:
     page.goto(f"{address}/assets/{asset}?view=partitions&partition={PARTITION}", wait_until="networkidle")
     page.wait_for_timeout(4_000)
     save(page, f"asset-{asset.replace('_', '-')}")
+    for entry in ("chart", "findings"):
+        opener = page.locator("tr", has_text=entry).get_by_text("Show Markdown")
+        if opener.count():
+            opener.first.click()
+            page.wait_for_timeout(1_500)
+            save(page, f"asset-{asset.replace('_', '-')}-{entry}")
+            page.keyboard.press("Escape")
 
 
 def checks(page: Page, address: str, asset: str, check: str) -> None:

@@ -19,8 +19,6 @@ def main() -> None:
     except RaiError as error:
         print_problem(error)
         sys.exit(EXIT_COULD_NOT)
-    except BrokenPipeError:  # the reader (head, less) has seen enough
-        sys.exit(0)
 
 
 def build_app() -> typer.Typer:

@@ -29,7 +29,9 @@ STYLES = {
     "not_in_force": "dim",
 }
 
-out = Console(soft_wrap=False, highlight=False)
+PIPE_WIDTH = 120  # where there is no terminal to ask
+
+out = Console(soft_wrap=False, highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 err = Console(stderr=True, highlight=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

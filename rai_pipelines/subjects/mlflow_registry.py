@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +19,8 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
-from rai_pipelines.errors import InvalidName, ModelError, RaiError, RegistryUnavailable, UnknownModelVersion
+from rai_pipelines.addresses import scrubbed, without_secrets
+from rai_pipelines.errors import InvalidName, ModelError, RaiError, RegistryUnavailable, SettingsError, UnknownModelVersion
 from rai_pipelines.evidence.canonical import digest_of_folder
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.registry import RegisteredVersion
@@ -44,7 +44,6 @@ CLIENT_DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
-_CREDENTIALS = re.compile(r"://[^/@\s]*@")
 _log = structlog.get_logger(__name__)
 
 
@@ -213,19 +212,21 @@ class MlflowRegistry:
             raise
         except Exception as error:
             code = getattr(error, "error_code", None)
-            reason = _CREDENTIALS.sub("://", (str(error).strip().splitlines() or [type(error).__name__])[0])[:300]
+            reason = scrubbed((str(error).strip().splitlines() or [type(error).__name__])[0], self.uri)[:300]
             if version is not None and code == "RESOURCE_DOES_NOT_EXIST":
                 raise UnknownModelVersion("is not in the registry", where=str(version), hint="Check name and version") from error
             if version is not None and code == "INVALID_PARAMETER_VALUE":
                 # MLflow numbers its versions: it calls any other text for one an invalid parameter.
                 kind = InvalidName if version.version.isdecimal() else UnknownModelVersion
                 raise kind(f"the registry refuses this ({reason})", where=str(version), hint="Use names that MLflow allows") from error
+            if isinstance(error, ValueError) and not _is_outage(error):
+                raise SettingsError(f"is not an address ({reason})", where="RAI_TRACKING_URI", hint="Correct or unset this variable") from error
             if not _is_outage(error):
                 raise
             self._connected = None  # connect anew next time
             raise RegistryUnavailable(
                 f"the model registry does not answer ({reason})",
-                where=_CREDENTIALS.sub("://", self.uri),
+                where=without_secrets(self.uri),
                 hint="Check RAI_TRACKING_URI and the server",
             ) from error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from rai_pipelines.cli.diagnosis import without_secrets
+from rai_pipelines.addresses import without_secrets
 from rai_pipelines.cli.schemas import published_schemas
 from rai_pipelines.policy.load import read_policy, shipped_policy_path
 from rai_pipelines_tests.cli.conftest import Rai

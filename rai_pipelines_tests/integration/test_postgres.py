@@ -31,7 +31,7 @@ from rai_pipelines_tests.postgres import PostgresServer, running_postgres
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "postgres"
 DRIVER = "+psycopg2"
-START_S, AUDIT_S, TICKS_S, END_S = 120, 240, 120, 30
+START_S, AUDIT_S, TICKS_S, END_S = 120, 240, 120, 10
 SENSOR = "new_model_versions"
 QUIET_TICKS, QUIET_S = 3, 15
 

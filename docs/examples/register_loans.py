@@ -47,7 +47,9 @@ def main() -> None:
     mlflow.set_experiment("loans")
     with mlflow.start_run():
         signature = infer_signature(training[FEATURES].head(), model.predict(training[FEATURES].head()))
-        mlflow.sklearn.log_model(model, name="model", registered_model_name="loans", signature=signature, serialization_format="skops")
+        mlflow.sklearn.log_model(
+            model, name="model", registered_model_name="loans", signature=signature, serialization_format="skops", pip_requirements=["scikit-learn"]
+        )
 
 
 if __name__ == "__main__":

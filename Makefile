@@ -18,7 +18,7 @@ demo: .make/main  ## Audit three real model versions, from registration to verdi
 
 dev: .make/main  ## Dagster UI and daemon on the demo's home (http://127.0.0.1:3000)
 	$(BIN)/rai init
-	$(BIN)/dg dev --host 127.0.0.1 --port $${PORT:-3000}
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/dg dev --host 127.0.0.1 --port $${PORT:-3000}
 
 test: .make/dev lint  ## Lint, types, import directions, and the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered

@@ -44,8 +44,8 @@ def main() -> None:
 
 
 def graph(page: Page, address: str) -> None:
-    """The asset graph of the audit job."""
-    page.goto(f"{address}/locations/rai_pipelines/jobs/audit_model_version", wait_until="networkidle")
+    """The asset graph."""
+    page.goto(f"{address}/asset-groups", wait_until="networkidle")
     page.wait_for_timeout(8_000)
     save(page, "asset-graph")
 
@@ -59,7 +59,7 @@ def overview(page: Page, address: str, asset: str) -> None:
         opener = page.locator("tr", has_text=entry).get_by_text("Show Markdown")
         if opener.count():
             opener.first.click()
-            page.wait_for_timeout(1_500)
+            page.wait_for_timeout(3_000)
             save(page, f"asset-{asset.replace('_', '-')}-{entry}")
             page.keyboard.press("Escape")
 

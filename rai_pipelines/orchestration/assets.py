@@ -26,16 +26,9 @@ T = TypeVar("T")
 
 OWNERS = ["team:responsible-ai"]
 OUTAGE_RETRIES, OUTAGE_WAIT_S = 3, 20
+GATE_POOL = "release_gate"  # one gate at a time: two versions of a model must not both read the alias before either moves it
 
-GROUPS = {
-    "registry_record": "declared",
-    "data_validation": "data",
-    "anonymization_check": "data",
-    "bias_assessment": "model",
-    "performance_report": "model",
-    "adversarial_robustness": "model",
-    "documentation_check": "documents",
-}
+GROUP = "model_audit"  # one group: the UI folds several, and the whole audit should be seen at once
 DEPENDENCIES = {
     "registry_record": (),
     "data_validation": ("registry_record",),
@@ -80,7 +73,7 @@ def _assessment_asset(step: Step, policy: Policy) -> dg.AssetsDefinition:
     @dg.asset(
         name=step.name,
         description=DESCRIPTIONS[step.name],
-        group_name=GROUPS[step.name],
+        group_name=GROUP,
         kinds=KINDS[step.name],
         owners=OWNERS,
         deps=list(DEPENDENCIES[step.name]),
@@ -120,7 +113,7 @@ def _verdict_asset(policy: Policy) -> dg.AssetsDefinition:
         name=VERDICT_ASSET,
         description="All controls of the policy judged on the stored evidence, and what follows: compliant, needs review or non-compliant. "
         "Missing evidence counts as a failed control.",
-        group_name="decision",
+        group_name=GROUP,
         kinds={"yaml"},
         owners=OWNERS,
         deps=["documentation_check", "registry_record"],
@@ -147,7 +140,7 @@ def _card_asset() -> dg.AssetsDefinition:
     @dg.asset(
         description="The model card as HTML, Markdown and JSON: declarations, measurements with intervals, findings. "
         "Written for failing versions too.",
-        group_name="documents",
+        group_name=GROUP,
         kinds={"html"},
         owners=OWNERS,
         deps=[VERDICT_ASSET],
@@ -166,11 +159,12 @@ def _gate_asset() -> dg.AssetsDefinition:
     @dg.asset(
         description="What the verdict means for the registry: tags rai.verdict, rai.policy and rai.evidence on the version, and the alias "
         "`compliant` on the newest compliant version only.",
-        group_name="decision",
+        group_name=GROUP,
         kinds={"mlflow"},
         owners=OWNERS,
         deps=[VERDICT_ASSET, "model_card"],
         partitions_def=MODEL_VERSIONS,
+        pool=GATE_POOL,
         required_resource_keys={AUDITOR},
     )
     def release_gate(context: dg.AssetExecutionContext) -> dg.MaterializeResult:

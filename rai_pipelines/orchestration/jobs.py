@@ -9,7 +9,14 @@ from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
 AUDIT_JOB = "audit_model_version"
 MAX_RUNTIME_S = 3600
 
-TAG_MODEL, TAG_TRIGGER, TAG_RUN_KEY, TAG_MONTH, TAG_ATTEMPT = "rai/model", "rai/trigger", "rai/run_key", "rai/month", "rai/attempt"
+TAG_MODEL, TAG_VERSION, TAG_TRIGGER, TAG_RUN_KEY, TAG_MONTH, TAG_ATTEMPT = (
+    "rai/model",
+    "rai/version",
+    "rai/trigger",
+    "rai/run_key",
+    "rai/month",
+    "rai/attempt",
+)
 
 
 def build_audit_job() -> dg.UnresolvedAssetJobDefinition:

@@ -38,15 +38,18 @@ def evidence_metadata(evidence: Evidence, policy: Policy) -> dict[str, dg.Metada
 
 def verdict_metadata(verdict: Verdict) -> dict[str, dg.MetadataValue]:
     """Metadata of the verdict: status, reasons, and the table of findings."""
+    decided = [finding for finding in verdict.findings if finding.status is not FindingStatus.NOT_IN_FORCE]
     rows = [
-        (finding.control, finding.area.value, finding.tier.value, finding.severity.value, finding.status.value.replace("_", " "), finding.reason)
-        for finding in sorted(verdict.findings, key=lambda item: _ORDER.index(item.status))
+        (finding.control.replace("-", "\u2011"), finding.status.value.replace("_", " "), finding.severity.value, finding.reason)
+        for finding in sorted(decided, key=lambda item: _ORDER.index(item.status))
     ]
+    waiting = ", ".join(finding.control for finding in verdict.with_status(FindingStatus.NOT_IN_FORCE)) or "none"
     reasons = "\n".join(f"- {markdown_text(reason)}" for reason in verdict.reasons) or "- nothing in the way"
     return {
         "verdict": dg.MetadataValue.text(verdict.status.value),
         "reasons": dg.MetadataValue.md(reasons),
-        "findings": dg.MetadataValue.md(markdown_table(("control", "area", "tier", "severity", "outcome", "why"), rows)),
+        "findings": dg.MetadataValue.md(markdown_table(("control", "outcome", "severity", "why"), rows)),
+        "not_in_force": dg.MetadataValue.text(waiting),
         "policy": dg.MetadataValue.text(f"{verdict.policy} {verdict.policy_digest}"),
         "verdict_digest": dg.MetadataValue.text(verdict.digest),
         "risk_class": dg.MetadataValue.text(f"{verdict.risk_class}, so tier {verdict.tier.value}"),

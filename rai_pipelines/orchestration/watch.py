@@ -9,7 +9,7 @@ import dagster as dg
 
 from rai_pipelines.audit import VERDICT
 from rai_pipelines.evidence.store import EvidenceStore
-from rai_pipelines.orchestration.jobs import TAG_ATTEMPT, TAG_MODEL, TAG_MONTH, TAG_RUN_KEY, TAG_TRIGGER
+from rai_pipelines.orchestration.jobs import TAG_ATTEMPT, TAG_MODEL, TAG_MONTH, TAG_RUN_KEY, TAG_TRIGGER, TAG_VERSION
 from rai_pipelines.orchestration.planning import AuditRequest, RunState
 
 _CHUNK = 400  # values in one tag filter; databases limit the parameters of a statement
@@ -38,7 +38,13 @@ def judged_at_ms(store: EvidenceStore, keys: Iterable[str]) -> Mapping[str, int]
 
 def run_request(request: AuditRequest) -> dg.RunRequest:
     """The launch of one planned audit."""
-    tags = {TAG_MODEL: request.key.split("/")[0], TAG_TRIGGER: request.trigger, TAG_RUN_KEY: request.run_key, TAG_ATTEMPT: str(request.attempt)}
+    tags = {
+        TAG_MODEL: request.key.split("/")[0],
+        TAG_VERSION: request.key,
+        TAG_TRIGGER: request.trigger,
+        TAG_RUN_KEY: request.run_key,
+        TAG_ATTEMPT: str(request.attempt),
+    }
     if request.month:
         tags[TAG_MONTH] = request.month
     return dg.RunRequest(run_key=request.run_key, partition_key=request.key, tags=tags)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import cache, partial
+from functools import partial
 
 from rai_pipelines.assessments.base import Assess, AuditContext, Parameters, run_assessment, unmade_evidence
 from rai_pipelines.clock import utc_today
@@ -30,8 +30,6 @@ class Step:
 
     name: str
     title: str
-    assess: Assess
-    parameters: Callable[[Policy], Parameters]
     tables: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
 
@@ -68,7 +66,8 @@ class Auditor:
         except RaiError as error:
             evidence, seconds = self._unmade(step.name, version, error), 0.0
         else:
-            evidence, seconds = run_assessment(step.name, step.assess, context, step.parameters(self.policy), inputs=step.tables)
+            assess, parameters = assessment_of(step.name, self.policy)
+            evidence, seconds = run_assessment(step.name, assess, context, parameters, inputs=step.tables)
         self.store.put(evidence, kind=step.name, folder=version.key, status=evidence.status, duration_s=seconds)
         return evidence
 
@@ -174,45 +173,58 @@ def evidence_of(store: EvidenceStore, verdict: Verdict) -> dict[str, Evidence]:
     return found
 
 
-@cache
 def steps() -> Mapping[str, Step]:
-    """The assessments of an audit, in order."""
-    from rai_pipelines.assessments.anonymity import AnonymityParameters, assess_anonymity
-    from rai_pipelines.assessments.bias import BiasParameters, assess_bias
-    from rai_pipelines.assessments.data_validation import DataValidationParameters, assess_data_validation
-    from rai_pipelines.assessments.documentation import DocumentationParameters, assess_documentation
-    from rai_pipelines.assessments.performance import PerformanceParameters, assess_performance
-    from rai_pipelines.assessments.registry_record import RegistryRecordParameters, assess_registry_record
-    from rai_pipelines.assessments.robustness import RobustnessParameters, assess_robustness
+    """The assessments of an audit, in order. Naming them imports none of them."""
+    return STEPS
 
-    def bias_parameters(policy: Policy) -> BiasParameters:
-        chosen = policy.statistics
-        return BiasParameters(
-            resamples=chosen.resamples,
-            min_group_n=chosen.min_group_n,
-            min_denominator=chosen.min_denominator,
-            interval_level=chosen.interval_level,
-        )
 
-    measured = (
-        Step("registry_record", "Registry record", assess_registry_record, lambda _: RegistryRecordParameters()),
-        Step("data_validation", "Data validation", assess_data_validation, lambda _: DataValidationParameters(), ("training", "evaluation")),
-        Step("anonymization_check", "Anonymisation check", assess_anonymity, lambda _: AnonymityParameters(), ("training",)),
-        Step(
-            "bias_assessment",
-            "Bias assessment",
-            assess_bias,
-            bias_parameters,
-            ("evaluation",),
-        ),
-        Step("performance_report", "Performance report", assess_performance, lambda _: PerformanceParameters(), ("evaluation",)),
-        Step("adversarial_robustness", "Adversarial robustness", assess_robustness, lambda _: RobustnessParameters(), ("training", "evaluation")),
-    )
-    documentation = Step(
-        "documentation_check",
-        "Documentation check",
-        assess_documentation,
-        lambda _: DocumentationParameters(),
-        after=tuple(step.name for step in measured),
-    )
-    return {step.name: step for step in (*measured, documentation)}
+def assessment_of(name: str, policy: Policy) -> tuple[Assess, Parameters]:
+    """The function that makes the assessment called `name`, and its parameters under `policy`."""
+    match name:
+        case "registry_record":
+            from rai_pipelines.assessments.registry_record import RegistryRecordParameters, assess_registry_record
+
+            return assess_registry_record, RegistryRecordParameters()
+        case "data_validation":
+            from rai_pipelines.assessments.data_validation import DataValidationParameters, assess_data_validation
+
+            return assess_data_validation, DataValidationParameters()
+        case "anonymization_check":
+            from rai_pipelines.assessments.anonymity import AnonymityParameters, assess_anonymity
+
+            return assess_anonymity, AnonymityParameters()
+        case "bias_assessment":
+            from rai_pipelines.assessments.bias import BiasParameters, assess_bias
+
+            chosen = policy.statistics
+            return assess_bias, BiasParameters(
+                resamples=chosen.resamples,
+                min_group_n=chosen.min_group_n,
+                min_denominator=chosen.min_denominator,
+                interval_level=chosen.interval_level,
+            )
+        case "performance_report":
+            from rai_pipelines.assessments.performance import PerformanceParameters, assess_performance
+
+            return assess_performance, PerformanceParameters()
+        case "adversarial_robustness":
+            from rai_pipelines.assessments.robustness import RobustnessParameters, assess_robustness
+
+            return assess_robustness, RobustnessParameters()
+        case "documentation_check":
+            from rai_pipelines.assessments.documentation import DocumentationParameters, assess_documentation
+
+            return assess_documentation, DocumentationParameters()
+    raise KeyError(name)
+
+
+_MEASURED = (
+    Step("registry_record", "Registry record"),
+    Step("data_validation", "Data validation", ("training", "evaluation")),
+    Step("anonymization_check", "Anonymisation check", ("training",)),
+    Step("bias_assessment", "Bias assessment", ("evaluation",)),
+    Step("performance_report", "Performance report", ("evaluation",)),
+    Step("adversarial_robustness", "Adversarial robustness", ("training", "evaluation")),
+)
+_DOCUMENTED = Step("documentation_check", "Documentation check", after=tuple(step.name for step in _MEASURED))
+STEPS: Mapping[str, Step] = {step.name: step for step in (*_MEASURED, _DOCUMENTED)}

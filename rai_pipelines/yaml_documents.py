@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from rai_pipelines.errors import DocumentError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where PyYAML was built with it
 
 
 def read_yaml_document(path: Path, model: type[ModelT], *, error: type[DocumentError]) -> ModelT:
@@ -33,8 +34,8 @@ def read_yaml_document(path: Path, model: type[ModelT], *, error: type[DocumentE
 def parse_yaml_document(text: str, model: type[ModelT], *, source: str, error: type[DocumentError]) -> ModelT:
     """As `read_yaml_document`, from a text whose origin is called `source` in messages."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
+        root = compose_yaml(text)
+        content = yaml.load(text, Loader=LOADER)  # noqa: S506  (a safe loader)
     except yaml.YAMLError as cause:
         mark = getattr(cause, "problem_mark", None)
         place = f"{source}:{mark.line + 1}" if mark else source
@@ -49,6 +50,12 @@ def parse_yaml_document(text: str, model: type[ModelT], *, source: str, error: t
     except ValidationError as cause:
         problems = tuple(_describe(item, root, source) for item in cause.errors(include_url=False))
         raise error("; ".join(problems), where=None, hint=None, problems=problems) from cause
+
+
+def compose_yaml(text: str) -> yaml.Node | None:
+    """The nodes of a YAML text, which know their lines."""
+    node: yaml.Node | None = yaml.compose(text, Loader=LOADER)
+    return node
 
 
 def describe_problem(location: Sequence[str | int], message: str, value: object, root: yaml.Node | None, source: str) -> str:

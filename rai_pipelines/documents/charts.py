@@ -12,7 +12,7 @@ from rai_pipelines.evidence.model import Evidence, Measurement, State, Status
 from rai_pipelines.policy.model import Policy
 
 INK, MUTED, GOOD, BAD, UNSURE = "#1f2933", "#9aa5b1", "#2f7d4f", "#b3261e", "#b7791f"
-MOST_ROWS = 24
+MOST_ROWS = 32
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def chart_of(evidence: Evidence, policy: Policy | None = None) -> str | None:
         return intervals(overall + slices, title="Accuracy by group (line: always guessing the majority)", marker=majority)
     if evidence.assessment == "adversarial_robustness":
         rows = [_row(item, item.metric.replace("_", " ")) for name in ("clean_accuracy", "robust_accuracy") for item in evidence.find(name)]
-        rows += [_row(item, f"success of {item.group}") for item in evidence.find("attack_success_rate")]
+        rows += [_row(item, f"success of {(item.group or 'either attack').replace('_', ' ')}") for item in evidence.find("attack_success_rate")]
         return intervals(rows, title="Under attack, within the declared budget")
     if evidence.assessment == "anonymization_check":
         histogram: Any = evidence.details.get("class_size_histogram", [])

@@ -5,13 +5,12 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
 from rai_pipelines.errors import PolicyError
 from rai_pipelines.policy.checks.registry import PLANNED, checks
 from rai_pipelines.policy.model import Policy
-from rai_pipelines.yaml_documents import describe_problem, read_yaml_document
+from rai_pipelines.yaml_documents import compose_yaml, describe_problem, read_yaml_document
 
 SHIPPED = "default_policy.yaml"
 
@@ -37,7 +36,7 @@ def read_policy(path: Path | None = None) -> Policy:
 
 def _problems_of_controls(policy: Policy, source: Path) -> list[str]:
     """What only the check of a control can tell: whether it exists, and whether it takes these thresholds and parameters."""
-    root = yaml.compose(source.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    root = compose_yaml(source.read_text(encoding="utf-8"))
     problems: list[str] = []
     for index, control in enumerate(policy.controls):
         if control.check in PLANNED:

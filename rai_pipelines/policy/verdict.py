@@ -14,7 +14,8 @@ from pydantic import Field, ValidationError
 
 from rai_pipelines.evidence.canonical import digest_of
 from rai_pipelines.evidence.model import Evidence, Record, Status
-from rai_pipelines.policy.checks.registry import PLANNED, Question, checks
+from rai_pipelines.policy.checks.base import Question
+from rai_pipelines.policy.checks.registry import PLANNED, checks
 from rai_pipelines.policy.findings import Finding, FindingStatus, Judgement
 from rai_pipelines.policy.model import Control, Policy, Tier
 

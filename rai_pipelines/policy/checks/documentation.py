@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from rai_pipelines.policy.checks.registry import Check, Question, Threshold
-from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conclude
-from rai_pipelines.policy.three_state import Band, judge_exact
+from rai_pipelines.policy.checks.base import Check, Question, Threshold, exact_figures
+from rai_pipelines.policy.findings import Judgement, conclude
+from rai_pipelines.policy.three_state import Band
 
 
 class CardThreshold(Threshold):
@@ -18,12 +18,7 @@ class CardThreshold(Threshold):
 def judge_card(question: Question) -> Judgement:
     """The share of filled sections, with the empty ones named."""
     threshold: CardThreshold = question.threshold
-    evidence = question.evidence["documentation_check"]
-    found = evidence.find("card_sections_filled")
-    band = Band(low=threshold.sections_filled_min)
-    figures = tuple(judge_exact("filled sections of the model card", item, band) for item in found)
-    if not figures:
-        figures = (Figure(label="model card", metric="card_sections_filled", value=None, threshold=str(band), status=FindingStatus.MISSING),)
+    figures = exact_figures(question.evidence["documentation_check"], {"card_sections_filled": Band(low=threshold.sections_filled_min)})
     return conclude(figures, passed="Every section of the model card is filled from declarations and evidence")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from rai_pipelines.evidence.model import Evidence, Measurement, State
-from rai_pipelines.policy.checks.registry import Check, Question, Threshold
+from rai_pipelines.policy.checks.base import Check, Question, Threshold
 from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conclude
 from rai_pipelines.policy.three_state import Band, Judged, judge_family
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from rai_pipelines.policy.checks.registry import Check, Question, Threshold
-from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conclude
-from rai_pipelines.policy.three_state import Band, judge_exact
+from rai_pipelines.policy.checks.base import Check, Question, Threshold, exact_figures
+from rai_pipelines.policy.findings import Judgement, conclude
+from rai_pipelines.policy.three_state import Band
 
 
 class RegistryEntryThreshold(Threshold):
@@ -24,28 +24,18 @@ class OwnerThreshold(Threshold):
 def judge_registry_entry(question: Question) -> Judgement:
     """Fields of the datasheet, and that the datasheet is about the model under whose name it is registered."""
     threshold: RegistryEntryThreshold = question.threshold
-    figures = _figures(question, {"required_field_share": Band(low=threshold.required_fields_min), "datasheet_names_this_model": Band(low=1.0)})
+    figures = exact_figures(
+        question.evidence["registry_record"],
+        {"required_field_share": Band(low=threshold.required_fields_min), "datasheet_names_this_model": Band(low=1.0)},
+    )
     return conclude(figures, passed="The registered version carries a complete datasheet about itself")
 
 
 def judge_owner(question: Question) -> Judgement:
     """Every responsibility is declared."""
     threshold: OwnerThreshold = question.threshold
-    figures = _figures(question, {"responsibility_share": Band(low=threshold.declared_min)})
+    figures = exact_figures(question.evidence["registry_record"], {"responsibility_share": Band(low=threshold.declared_min)})
     return conclude(figures, passed="Owner, deputy, contact and runbook are declared")
-
-
-def _figures(question: Question, bands: dict[str, Band]) -> tuple[Figure, ...]:
-    evidence = question.evidence["registry_record"]
-    figures: list[Figure] = []
-    for metric, band in bands.items():
-        found = evidence.find(metric)
-        if not found:
-            figures.append(
-                Figure(label=metric, metric=metric, value=None, threshold=str(band), status=FindingStatus.MISSING, note="not in the evidence")
-            )
-        figures += [judge_exact(metric.replace("_", " "), item, band) for item in found]
-    return tuple(figures)
 
 
 CHECKS = (

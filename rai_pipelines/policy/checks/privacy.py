@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rai_pipelines.evidence.model import Evidence, Measurement
-from rai_pipelines.policy.checks.registry import Check, Question, Threshold
-from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conclude
+from rai_pipelines.policy.checks.base import Check, Question, Threshold, exact_figures, label_of
+from rai_pipelines.policy.findings import Judgement, conclude
 from rai_pipelines.policy.three_state import Band, judge_exact
 
 
@@ -51,7 +50,7 @@ def judge_anonymity(question: Question) -> Judgement:
         "l_distinct_minimum": Band(low=threshold.l_min),
         "t_maximum": Band(high=threshold.t_max),
     }
-    figures = _exact_figures(evidence, bands)
+    figures = exact_figures(evidence, bands)
     return conclude(figures, passed="No direct identifiers, and every equivalence class is large and diverse enough")
 
 
@@ -59,31 +58,13 @@ def judge_data_valid(question: Question) -> Judgement:
     """Critical expectations decide; warnings are listed in the evidence."""
     threshold: DataValidThreshold = question.threshold
     evidence = question.evidence["data_validation"]
-    figures = _exact_figures(evidence, {"expectations_failed_critical": Band(high=threshold.critical_failures_max)})
+    figures = exact_figures(evidence, {"expectations_failed_critical": Band(high=threshold.critical_failures_max)})
     figures += tuple(
-        judge_exact(_label(item), item, Band(high=threshold.label_leakage_auc_max))
+        judge_exact(label_of(item), item, Band(high=threshold.label_leakage_auc_max))
         for item in evidence.find("label_leakage_auc")
         if item.value is not None and not Band(high=threshold.label_leakage_auc_max).contains(item.value)
     )
     return conclude(figures, passed="No critical expectation failed")
-
-
-def _exact_figures(evidence: Evidence, bands: dict[str, Band]) -> tuple[Figure, ...]:
-    """A figure for every measurement of every banded metric; a metric that is absent reads missing."""
-    figures: list[Figure] = []
-    for metric, band in bands.items():
-        found = evidence.find(metric)
-        if not found:
-            figures.append(
-                Figure(label=metric, metric=metric, value=None, threshold=str(band), status=FindingStatus.MISSING, note="not in the evidence")
-            )
-        figures += [judge_exact(_label(item), item, band) for item in found]
-    return tuple(figures)
-
-
-def _label(measurement: Measurement) -> str:
-    name = measurement.metric.replace("_", " ")
-    return f"{name} of {measurement.attribute}" if measurement.attribute else name
 
 
 CHECKS = (

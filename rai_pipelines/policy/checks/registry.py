@@ -1,4 +1,4 @@
-"""The one list of checks: what each reads, which thresholds it takes, and how it judges.
+"""The one list of checks.
 
 A policy may name a check of `PLANNED`: its control is announced, and reads `missing` if it is put in force before it can be measured.
 Any other name is an error of the policy file.
@@ -6,49 +6,11 @@ Any other name is an error of the policy file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from rai_pipelines.evidence.model import Evidence
-from rai_pipelines.policy.findings import Judgement
-from rai_pipelines.policy.model import Statistics
-
-
-class Threshold(BaseModel):
-    """Base of the typed thresholds of a check."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class NoParameters(Threshold):
-    """For checks that take none."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a check is asked: the thresholds and parameters of one control, and the evidence it names."""
-
-    threshold: Any
-    parameters: Any
-    evidence: Mapping[str, Evidence]
-    statistics: Statistics
-    release_class: str
-
-
-@dataclass(frozen=True)
-class Check:
-    """One way to judge a control. `assessments` are the evidence it cannot do without."""
-
-    name: str
-    assessments: tuple[str, ...]
-    threshold: type[BaseModel]
-    judge: Callable[[Question], Judgement]
-    parameters: type[BaseModel] = NoParameters
-
+from rai_pipelines.policy.checks import documentation, fairness, governance, privacy, safety
+from rai_pipelines.policy.checks.base import Check
 
 PLANNED: Mapping[str, str] = {
     "signed_review": "signed reviews are not recorded by this version",
@@ -71,8 +33,6 @@ PLANNED: Mapping[str, str] = {
 @cache
 def checks() -> Mapping[str, Check]:
     """Every check that this version can judge, by name."""
-    from rai_pipelines.policy.checks import documentation, fairness, governance, privacy, safety
-
     found = [*fairness.CHECKS, *privacy.CHECKS, *safety.CHECKS, *governance.CHECKS, *documentation.CHECKS]
     names = [check.name for check in found]
     if len(set(names)) != len(names) or set(names) & set(PLANNED):

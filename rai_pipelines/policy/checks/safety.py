@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from rai_pipelines.policy.checks.registry import Check, Question, Threshold
-from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conclude
+from rai_pipelines.policy.checks.base import Check, Question, Threshold, absent_figure
+from rai_pipelines.policy.findings import Figure, Judgement, conclude
 from rai_pipelines.policy.three_state import Band, Judged, judge_exact, judge_family
 
 
@@ -48,9 +48,7 @@ def judge_accuracy(question: Question) -> Judgement:
 
 
 def _or_missing(figures: tuple[Figure, ...], metric: str) -> tuple[Figure, ...]:
-    if figures:
-        return figures
-    return (Figure(label=metric, metric=metric, value=None, threshold="present", status=FindingStatus.MISSING, note="not in the evidence"),)
+    return figures or (absent_figure(metric, "present"),)
 
 
 CHECKS = (

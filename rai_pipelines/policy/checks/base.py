@@ -1,0 +1,68 @@
+"""What every check is made of: typed thresholds, the question it is asked, and figures that read missing when evidence lacks them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from rai_pipelines.evidence.model import Evidence, Measurement
+from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement
+from rai_pipelines.policy.model import Statistics
+from rai_pipelines.policy.three_state import Band, judge_exact
+
+
+class Threshold(BaseModel):
+    """Base of the typed thresholds of a check."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class NoParameters(Threshold):
+    """For checks that take none."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a check is asked: the thresholds and parameters of one control, and the evidence it names."""
+
+    threshold: Any
+    parameters: Any
+    evidence: Mapping[str, Evidence]
+    statistics: Statistics
+    release_class: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """One way to judge a control. `assessments` are the evidence it cannot do without."""
+
+    name: str
+    assessments: tuple[str, ...]
+    threshold: type[BaseModel]
+    judge: Callable[[Question], Judgement]
+    parameters: type[BaseModel] = NoParameters
+
+
+def exact_figures(evidence: Evidence, bands: Mapping[str, Band]) -> tuple[Figure, ...]:
+    """A figure, judged exactly, for every measurement of every banded metric; a metric that is absent reads missing."""
+    figures: list[Figure] = []
+    for metric, band in bands.items():
+        found = evidence.find(metric)
+        figures += [judge_exact(label_of(item), item, band) for item in found] or [absent_figure(metric, str(band))]
+    return tuple(figures)
+
+
+def absent_figure(metric: str, threshold: str) -> Figure:
+    """The figure that stands for a metric which the evidence does not hold: missing, never a pass."""
+    return Figure(
+        label=metric.replace("_", " "), metric=metric, value=None, threshold=threshold, status=FindingStatus.MISSING, note="not in the evidence"
+    )
+
+
+def label_of(measurement: Measurement) -> str:
+    """The metric in words, with its attribute."""
+    name = measurement.metric.replace("_", " ")
+    return f"{name} of {measurement.attribute}" if measurement.attribute else name

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from rai_pipelines.cli.common import EXIT_COULD_NOT, STYLES, AsJson, err, exit_code_of, out, print_json
+from rai_pipelines.cli.outputs import AuditOutput, VerdictOutput
 from rai_pipelines.errors import EvidenceError
 from rai_pipelines.policy.verdict import Verdict
 
@@ -42,7 +43,7 @@ def audit(version: Version, as_json: AsJson = False) -> None:
     _, paths = write_model_card(auditor, subject)
     gate = open_gate(auditor, subject)
     if as_json:
-        print_json({"verdict": found.model_dump(mode="json"), "verdict_digest": found.digest, "gate": gate.model_dump(mode="json")})
+        print_json(AuditOutput(verdict=found, verdict_digest=found.digest, gate=gate))
     else:
         print_verdict(found)
         out.print(f"Gate: {gate.decision.value.replace('_', ' ')}. Card: {paths['html']}", markup=False)
@@ -65,7 +66,7 @@ def verdict(version: Version, as_json: AsJson = False) -> None:
         err.print(f"The newest audit of {subject} failed on {failure.recorded_at}: {reason.reason if reason else ''}", style="red", markup=False)
     found = require_verdict(auditor, subject)
     if as_json:
-        print_json({"verdict": found.model_dump(mode="json"), "verdict_digest": found.digest, "newest_audit_failed": failure is not None})
+        print_json(VerdictOutput(verdict=found, verdict_digest=found.digest, newest_audit_failed=failure is not None))
     else:
         print_verdict(found)
     raise typer.Exit(EXIT_COULD_NOT if failure else exit_code_of(found))

@@ -51,7 +51,7 @@ def exit_code_of(verdict: Verdict) -> int:
 
 def print_json(content: Any) -> None:
     """JSON to standard output, whole and uncoloured."""
-    plain = content.model_dump(mode="json") if isinstance(content, BaseModel) else content
+    plain = content.model_dump(mode="json", by_alias=True) if isinstance(content, BaseModel) else content
     speaks_unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=not speaks_unicode) + "\n")
 

@@ -9,6 +9,7 @@ import typer
 import yaml
 
 from rai_pipelines.cli.common import EXIT_NON_COMPLIANT, AsJson, out, print_json, print_problem
+from rai_pipelines.cli.outputs import CheckOutput
 from rai_pipelines.errors import DatasheetError, SettingsError
 from rai_pipelines.subjects.datasheet import PLACEHOLDER as FILL_IN
 
@@ -61,12 +62,12 @@ def check(file: Annotated[Path, typer.Argument(help="The datasheet.")], as_json:
             raise DatasheetError("; ".join(problems), problems=problems)
     except DatasheetError as error:
         if as_json:
-            print_json({"usable": False, "problems": list(error.problems or (str(error),))})
+            print_json(CheckOutput(usable=False, problems=error.problems or (str(error),)))
         else:
             print_problem(error)
         raise typer.Exit(EXIT_NON_COMPLIANT) from None
     if as_json:
-        print_json({"usable": True, "model": found.model, "digest": found.digest, "problems": []})
+        print_json(CheckOutput(usable=True, about=found.model, digest=found.digest))
     else:
         out.print(f"The datasheet of {found.model} is usable, digest {found.digest}", markup=False, soft_wrap=True)
 

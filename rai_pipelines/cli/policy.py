@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rai_pipelines.cli.common import EXIT_NON_COMPLIANT, AsJson, out, print_json, print_problem
+from rai_pipelines.cli.outputs import CheckOutput, PolicyOutput
 from rai_pipelines.errors import PolicyError
 
 PolicyFile = Annotated[Path | None, typer.Argument(help="Policy file; left out: the policy in force.")]
@@ -30,13 +31,13 @@ def check(file: PolicyFile = None, as_json: AsJson = False) -> None:
         policy = read_policy(file or load_settings().policy_file)
     except PolicyError as error:
         if as_json:
-            print_json({"usable": False, "problems": list(error.problems or (str(error),))})
+            print_json(CheckOutput(usable=False, problems=error.problems or (str(error),)))
         else:
             print_problem(error)
         raise typer.Exit(EXIT_NON_COMPLIANT) from None
     empty = [f"{area.value}/{tier.value}" for area, tier in policy.cells_without_control()]
     if as_json:
-        print_json({"usable": True, "policy": policy.label, "digest": policy.digest, "cells_without_control": empty, "problems": []})
+        print_json(CheckOutput(usable=True, about=policy.label, digest=policy.digest, cells_without_control=tuple(empty)))
     else:
         out.print(f"{policy.label} is usable: {len(policy.controls)} controls, digest {policy.digest}", markup=False, soft_wrap=True)
         if empty:
@@ -54,7 +55,8 @@ def show(file: PolicyFile = None, as_json: AsJson = False) -> None:
 
     policy = read_policy(file or load_settings().policy_file)
     if as_json:
-        print_json({**policy.model_dump(mode="json", by_alias=True), "digest": policy.digest})
+        in_force = tuple(control.id for control in policy.controls if control.in_force(utc_today()))
+        print_json(PolicyOutput(policy=policy, digest=policy.digest, in_force=in_force))
         return
     table = Table(title=f"{policy.label}  {policy.digest}", box=None, title_justify="left")
     for column in ("control", "area", "tier", "in force", "severity", "statement", "threshold comes from"):

@@ -11,8 +11,10 @@ def published_schemas() -> dict[str, dict[str, Any]]:
     """Schema by name: what editors check (policy, datasheet) and what the verbs print."""
     from rai_pipelines.cli.diagnosis import Diagnosis
     from rai_pipelines.cli.measure import MeasureOutput
+    from rai_pipelines.cli.outputs import AuditOutput, CheckOutput, PolicyOutput, VerdictOutput
+    from rai_pipelines.demo.story import DemoResult
     from rai_pipelines.documents.card import ModelCard
-    from rai_pipelines.evidence.model import Evidence
+    from rai_pipelines.evidence.model import Evidence, Receipt
     from rai_pipelines.governance.gate import GateRecord
     from rai_pipelines.policy.model import Policy
     from rai_pipelines.policy.verdict import Verdict
@@ -26,9 +28,15 @@ def published_schemas() -> dict[str, dict[str, Any]]:
         "gate": GateRecord,
         "model-card": ModelCard,
         "measure": MeasureOutput,
+        "audit-output": AuditOutput,
+        "verdict-output": VerdictOutput,
+        "policy-output": PolicyOutput,
+        "check-output": CheckOutput,
+        "demo-output": DemoResult,
     }
     schemas = {name: model.model_json_schema(by_alias=True) for name, model in models.items()}
     schemas["doctor"] = TypeAdapter(list[Diagnosis]).json_schema()
+    schemas["receipts"] = TypeAdapter(list[Receipt]).json_schema()
     for name, schema in schemas.items():
         schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
         schema["title"] = f"rai_pipelines {name}"

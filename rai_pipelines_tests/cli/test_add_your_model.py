@@ -7,6 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+
+from rai_pipelines.cli.schemas import published_schemas
+
 ROOT = Path(__file__).parents[2]
 ANSWERS = {"class: high": "class: limited", "FILL IN: ": "", "FILL IN": "Lending team"}
 TABLES = ("--evaluation", "loans_evaluation.parquet", "--training", "loans_training.parquet")
@@ -37,6 +41,9 @@ def test_a_new_user_gets_from_a_trained_model_to_a_verdict(rai: Callable[..., An
     shown = rai("verdict", "loans/1", "--json")
     assert shown.code == audited.code
     assert shown.json["verdict"]["model_name"] == "loans"
+    jsonschema.validate(shown.json, published_schemas()["verdict-output"])
     assert rai("card", "loans/1", "--format", "md").out.startswith("# Model card: loans")
     assert rai("evidence", "loans/1", "bias_assessment").json["assessment"] == "bias_assessment"
-    assert len(rai("evidence", "loans/1").json) >= 8, "a receipt for every assessment, the verdict and the gate"
+    receipts = rai("evidence", "loans/1").json
+    jsonschema.validate(receipts, published_schemas()["receipts"])
+    assert len(receipts) >= 8, "a receipt for every assessment, the verdict and the gate"

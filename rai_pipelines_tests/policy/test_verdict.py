@@ -113,6 +113,24 @@ def test_small_groups_are_disclosed_and_decide_when_they_are_many() -> None:
     assert many is not None and many.status is FindingStatus.INCONCLUSIVE
 
 
+def test_an_attribute_whose_comparisons_are_all_too_small_does_not_pass_by_having_nothing_against_it() -> None:
+    small = figure("impact_ratio", 0.9, 0.3, 2.0, attribute="rare", reference="1", comparison="2", scale="log", state=State.INSUFFICIENT, note="n=5")
+    bias = good_evidence()["bias_assessment"]
+    groups = {"sex": {"insufficient": {}}, "rare": {"insufficient": {"2": 5}}}
+    made = bias.model_copy(update={"measurements": (*bias.measurements, small), "details": {"rows": 1000, "groups": groups}})
+    found = verdict_on(replaced({"bias_assessment": made})).finding("FAIR-S")
+    assert found is not None and found.status is FindingStatus.INCONCLUSIVE
+    assert "rare" in found.reason
+
+
+@pytest.mark.parametrize("metric", ["impact_ratio", "equalized_odds_difference"])
+def test_a_metric_that_the_policy_asks_for_and_the_evidence_lacks_is_missing(metric: str) -> None:
+    bias = good_evidence()["bias_assessment"]
+    made = bias.model_copy(update={"measurements": tuple(item for item in bias.measurements if item.metric != metric)})
+    found = verdict_on(replaced({"bias_assessment": made})).finding("FAIR-S")
+    assert found is not None and found.status is FindingStatus.MISSING
+
+
 def test_an_attribute_that_could_not_be_compared_is_not_parity() -> None:
     bias = evidence(
         "bias_assessment",

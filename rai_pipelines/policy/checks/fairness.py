@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from rai_pipelines.evidence.model import Evidence, Measurement, State
-from rai_pipelines.policy.checks.base import Check, Question, Threshold
+from rai_pipelines.policy.checks.base import Check, Question, Threshold, absent_figure
 from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conclude
 from rai_pipelines.policy.three_state import Band, Judged, judge_family
 
@@ -39,26 +39,55 @@ def judge_group_fairness(question: Question) -> Judgement:
     """All attributes and groups form one family for Holm; groups too small to judge are disclosed, and decide when they are many."""
     threshold: GroupFairnessThreshold = question.threshold
     evidence = question.evidence["bias_assessment"]
+    bands = _asked(threshold)
     items: list[Judged] = []
     for measurement in evidence.measurements:
         if _is_intersection(measurement):
             continue
-        band = _band_for(measurement, threshold)
+        band = bands.get(measurement.metric)
         if band is not None and not _too_small_a_group(measurement):
             items.append(Judged(_label(measurement, evidence), measurement, band))
     figures = judge_family(items, alpha=question.statistics.alpha)
+    figures += tuple(_gaps(items, evidence, threshold))
     figures += tuple(_disclosure(evidence, question.statistics.insufficient_share_max))
     return conclude(figures, passed="Every declared attribute stays within its thresholds, interval included")
 
 
-def _band_for(measurement: Measurement, threshold: GroupFairnessThreshold) -> Band | None:
-    if measurement.metric == "impact_ratio" and threshold.impact_ratio:
-        return Band(*threshold.impact_ratio)
-    if measurement.metric == "equalized_odds_difference" and threshold.equalized_odds_difference_max is not None:
-        return Band(high=threshold.equalized_odds_difference_max)
-    if measurement.metric == "demographic_parity_difference" and threshold.demographic_parity_difference_max is not None:
-        return Band(high=threshold.demographic_parity_difference_max)
-    return None
+def _asked(threshold: GroupFairnessThreshold) -> dict[str, Band]:
+    """The metrics that the policy asks for, with their bands."""
+    bands: dict[str, Band] = {}
+    if threshold.impact_ratio:
+        bands["impact_ratio"] = Band(*threshold.impact_ratio)
+    if threshold.equalized_odds_difference_max is not None:
+        bands["equalized_odds_difference"] = Band(high=threshold.equalized_odds_difference_max)
+    if threshold.demographic_parity_difference_max is not None:
+        bands["demographic_parity_difference"] = Band(high=threshold.demographic_parity_difference_max)
+    return bands
+
+
+def _gaps(items: list[Judged], evidence: Evidence, threshold: GroupFairnessThreshold) -> list[Figure]:
+    """A figure for every metric that is asked for and not judged: missing altogether, or undecided for an attribute whose groups are too small.
+
+    Without it, an attribute of which nothing could be compared would pass by having nothing against it.
+    """
+    judged = {(item.measurement.metric, item.measurement.attribute) for item in items}
+    gaps = []
+    for metric, band in _asked(threshold).items():
+        attributes = {item.attribute for item in evidence.find(metric) if not _is_intersection(item)}
+        if not attributes:
+            gaps.append(absent_figure(metric, str(band)))
+        for attribute in sorted(str(name) for name in attributes if (metric, name) not in judged):
+            gaps.append(
+                Figure(
+                    label=f"{metric.replace('_', ' ')} of {attribute}",
+                    metric=metric,
+                    value=None,
+                    threshold=str(band),
+                    status=FindingStatus.INCONCLUSIVE,
+                    note="no group has enough rows to be compared",
+                )
+            )
+    return gaps
 
 
 def _is_intersection(measurement: Measurement) -> bool:

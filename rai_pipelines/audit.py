@@ -186,15 +186,15 @@ def assessment_of(name: str, policy: Policy) -> tuple[Assess, Parameters]:
 
             return assess_registry_record, RegistryRecordParameters()
         case "data_validation":
-            from rai_pipelines.assessments.data_validation import DataValidationParameters, assess_data_validation
+            from rai_pipelines.assessments.validation.data_validation import DataValidationParameters, assess_data_validation
 
             return assess_data_validation, DataValidationParameters()
         case "anonymization_check":
-            from rai_pipelines.assessments.anonymity import AnonymityParameters, assess_anonymity
+            from rai_pipelines.assessments.privacy.anonymity import AnonymityParameters, assess_anonymity
 
             return assess_anonymity, AnonymityParameters()
         case "bias_assessment":
-            from rai_pipelines.assessments.bias import BiasParameters, assess_bias
+            from rai_pipelines.assessments.fairness.bias import BiasParameters, assess_bias
 
             chosen = policy.statistics
             return assess_bias, BiasParameters(
@@ -208,7 +208,7 @@ def assessment_of(name: str, policy: Policy) -> tuple[Assess, Parameters]:
 
             return assess_performance, PerformanceParameters()
         case "adversarial_robustness":
-            from rai_pipelines.assessments.robustness import RobustnessParameters, assess_robustness
+            from rai_pipelines.assessments.security.robustness import RobustnessParameters, assess_robustness
 
             return assess_robustness, RobustnessParameters()
         case "documentation_check":

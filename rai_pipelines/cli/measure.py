@@ -64,7 +64,7 @@ def bias(
     as_json: AsJson = False,
 ) -> None:
     """Selection rates, error rates, impact ratios and disparities by group, with intervals."""
-    from rai_pipelines.assessments.bias import BiasParameters, measure_bias
+    from rai_pipelines.assessments.fairness.bias import BiasParameters, measure_bias
     from rai_pipelines.tables.contingency import count_groups
 
     references, edges = _references(reference or [], by), _bins(bins or [], by)
@@ -88,7 +88,7 @@ def anonymity(
     as_json: AsJson = False,
 ) -> None:
     """Direct identifiers, equivalence classes, k, l, t and the risk of being singled out."""
-    from rai_pipelines.assessments.anonymity import AnonymityParameters, measure_anonymity
+    from rai_pipelines.assessments.privacy.anonymity import AnonymityParameters, measure_anonymity
 
     columns, kept = _listed(quasi), _listed(sensitive)
     if not columns:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from rai_pipelines.assessments.fairness_metrics import (
+from rai_pipelines.assessments.fairness.metrics import (
     RATES,
     GroupCounts,
     disparities,
@@ -19,7 +19,7 @@ from rai_pipelines.assessments.fairness_metrics import (
     rows,
     smoothed,
 )
-from rai_pipelines.assessments.uncertainty import largest_gap_interval, resample
+from rai_pipelines.assessments.statistics.uncertainty import largest_gap_interval, resample
 from rai_pipelines.evidence.model import Measurement, State
 
 METRICS = tuple(RATES)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from rai_pipelines.assessments.base import AuditContext, Measured, run_assessment
-from rai_pipelines.assessments.data_validation import DataValidationParameters, assess_data_validation
+from rai_pipelines.assessments.validation.data_validation import DataValidationParameters, assess_data_validation
 from rai_pipelines.errors import DataError
 from rai_pipelines.evidence.canonical import canonical_json
 from rai_pipelines.evidence.model import Measurement, State, Status

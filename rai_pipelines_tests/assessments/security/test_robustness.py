@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from rai_pipelines.assessments.base import AuditContext, Measured, run_assessment
-from rai_pipelines.assessments.robustness import RobustnessParameters, assess_robustness
+from rai_pipelines.assessments.security.robustness import RobustnessParameters, assess_robustness
 from rai_pipelines.errors import DataError, ModelMissing
 from rai_pipelines.evidence.canonical import canonical_json
 from rai_pipelines.evidence.model import Measurement, State, Status

@@ -14,10 +14,10 @@ import numpy as np
 from pydantic import Field
 
 from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
-from rai_pipelines.assessments.disparity import between_groups
-from rai_pipelines.assessments.fairness_metrics import JOIN, GroupCounts, group_counts, group_rates, positives, rows, selected
+from rai_pipelines.assessments.fairness.disparity import between_groups
+from rai_pipelines.assessments.fairness.metrics import JOIN, GroupCounts, group_counts, group_rates, positives, rows, selected
 from rai_pipelines.assessments.scoring import scored_evaluation
-from rai_pipelines.assessments.uncertainty import katz_ratio, proportion
+from rai_pipelines.assessments.statistics.uncertainty import katz_ratio, proportion
 from rai_pipelines.errors import DataError
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.tables.contingency import count_groups

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
-from rai_pipelines.assessments.data_validation_leakage import METRIC as LEAKAGE
-from rai_pipelines.assessments.data_validation_leakage import label_leakage
-from rai_pipelines.assessments.data_validation_suite import Expected, Margins, Outcome, Planned, Severity, plan, run
-from rai_pipelines.assessments.direct_identifiers import kind_by_name
+from rai_pipelines.assessments.privacy.direct_identifiers import kind_by_name
+from rai_pipelines.assessments.validation.leakage import METRIC as LEAKAGE
+from rai_pipelines.assessments.validation.leakage import label_leakage
+from rai_pipelines.assessments.validation.suite import Expected, Margins, Outcome, Planned, Severity, plan, run
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.subjects.datasheet import Columns
 from rai_pipelines.tables.contingency import as_outcome, group_name

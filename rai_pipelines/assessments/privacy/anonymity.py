@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
-from rai_pipelines.assessments.direct_identifiers import ContentScan, kind_by_name, scan_content
-from rai_pipelines.assessments.uncertainty import wilson_interval
+from rai_pipelines.assessments.privacy.direct_identifiers import ContentScan, kind_by_name, scan_content
+from rai_pipelines.assessments.statistics.uncertainty import wilson_interval
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.tables.equivalence_classes import Diversity, EquivalenceClasses, equivalence_classes
 from rai_pipelines.tables.profile import TableProfile, profile

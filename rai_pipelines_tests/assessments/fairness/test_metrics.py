@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rai_pipelines.assessments.fairness_metrics import (
+from rai_pipelines.assessments.fairness.metrics import (
     GroupCounts,
     disparities,
     driving_pair,

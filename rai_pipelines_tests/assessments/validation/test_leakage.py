@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from rai_pipelines.assessments.data_validation_leakage import label_leakage
+from rai_pipelines.assessments.validation.leakage import label_leakage
 from rai_pipelines.evidence.model import Measurement, State
 
 

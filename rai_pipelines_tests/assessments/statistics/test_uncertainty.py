@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from rai_pipelines.assessments.uncertainty import (
+from rai_pipelines.assessments.statistics.uncertainty import (
     hanley_mcneil_auc,
     katz_ratio,
     largest_gap_interval,

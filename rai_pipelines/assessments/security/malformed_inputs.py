@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rai_pipelines.assessments.feature_space import FeatureSpace
+from rai_pipelines.assessments.security.feature_space import FeatureSpace
 from rai_pipelines.subjects.subject import LoadedModel
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ import numpy as np
 from pydantic import Field
 
 from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
-from rai_pipelines.assessments.evasion import (
+from rai_pipelines.assessments.scoring import feature_names
+from rai_pipelines.assessments.security.evasion import (
     HOP_SKIP_JUMP,
     VALID_NEIGHBOURS,
     Attacked,
@@ -25,10 +26,9 @@ from rai_pipelines.assessments.evasion import (
     search_valid_neighbours,
     verified,
 )
-from rai_pipelines.assessments.feature_space import FeatureSpace, read_feature_space
-from rai_pipelines.assessments.malformed_inputs import probe_malformed_inputs
-from rai_pipelines.assessments.scoring import feature_names
-from rai_pipelines.assessments.uncertainty import proportion
+from rai_pipelines.assessments.security.feature_space import FeatureSpace, read_feature_space
+from rai_pipelines.assessments.security.malformed_inputs import probe_malformed_inputs
+from rai_pipelines.assessments.statistics.uncertainty import proportion
 from rai_pipelines.errors import DataError, ModelError
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.subjects.subject import LoadedModel

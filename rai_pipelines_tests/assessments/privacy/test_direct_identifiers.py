@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rai_pipelines.assessments.direct_identifiers import PHRASES, ContentHit, kind_by_name, scan_content
+from rai_pipelines.assessments.privacy.direct_identifiers import PHRASES, ContentHit, kind_by_name, scan_content
 from rai_pipelines.tables.source import open_table
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rai_pipelines.assessments.feature_space import FeatureSpace
+from rai_pipelines.assessments.security.feature_space import FeatureSpace
 
 MOST_CHANGES = 4  # features that one random neighbour changes at most
 HOP_SKIP_JUMP = "hop_skip_jump"

@@ -1,0 +1,1 @@
+"""How far apart groups are: rates, disparities, regulators' tables. No thresholds of a policy."""

@@ -1,0 +1,1 @@
+"""Intervals, tests and distances that assessments share: pure functions of counts."""

@@ -44,6 +44,9 @@ class _Declared(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+Task = Literal["binary_classification", "multiclass_classification", "regression", "scoring"]
+
+
 class RiskClass(StrEnum):
     """How much can go wrong; selects the tier of the policy."""
 
@@ -78,12 +81,13 @@ class ProtectedAttribute(_Declared):
 
     `reference` is a group name, or `highest` for the group with the highest rate (then only the band's lower end means something).
     `bins` cut a numeric column: edges e0 < e1 < ... make groups `[e0, e1)`, `[e1, e2)`, ...
-    `labels` say in words what a code means.
+    `labels` say in words what a code means. `unknown` lists the values that stand for "not known"; regulators count them apart.
     """
 
     reference: GroupName = "highest"
     bins: tuple[float, ...] | None = Field(default=None, min_length=2)
     labels: Mapping[GroupName, str] = Field(default_factory=dict)
+    unknown: tuple[GroupName, ...] = ()
 
     @model_validator(mode="after")
     def _edges_ascend(self) -> Self:
@@ -99,6 +103,10 @@ class Columns(_Declared):
     favourable_outcome: GroupName = Field(default="1", description="Value of label and prediction that is good for the person")
     prediction: Text | None = Field(default=None, description="Column with the decision, for audits from predictions alone")
     score: Text | None = Field(default=None, description="Column with the score of the favourable outcome")
+    classes: tuple[GroupName, ...] = Field(default=(), description="Every class of label and prediction, for multiclass models")
+    weight: Text | None = Field(default=None, description="Column with the weight of a row; above 0 and finite")
+    unit_id: Text | None = Field(default=None, description="Column that says whose row it is, where one person has several")
+    timestamp: Text | None = Field(default=None, description="Column with the time of a row")
     features: tuple[Text, ...] = Field(default=(), description="Inputs of the model, in its order; absent: the model's own signature")
     protected_attributes: Mapping[str, ProtectedAttribute] = Field(min_length=1)
     quasi_identifiers: tuple[Text, ...] = ()
@@ -107,6 +115,7 @@ class Columns(_Declared):
     immutable_features: tuple[Text, ...] = Field(default=(), description="Inputs that a person cannot change; attacks leave them alone")
     categorical_features: tuple[Text, ...] = Field(default=(), description="Inputs whose numbers are codes, not amounts")
     row_id: Text | None = Field(default=None, description="Key of a row, excluded from profiles")
+    purposes: Mapping[Text, Text] = Field(default_factory=dict, description="Why a column is processed, beyond the parts it plays here")
 
     @model_validator(mode="after")
     def _parts_do_not_clash(self) -> Self:
@@ -117,6 +126,21 @@ class Columns(_Declared):
         if self.label is not None and self.label in self.features:
             raise ValueError(f"the label {self.label!r} is also listed as a feature: the model would see the answer")
         return self
+
+
+class LocalLaw144(_Declared):
+    """The protected attributes that New York City's rules on automated employment decision tools compare (6 RCNY 5-301)."""
+
+    sex: Text
+    race_ethnicity: Text
+
+
+class FairnessScope(_Declared):
+    """How deep groups are crossed, and whose tables are made. `uniform_guidelines`: the four-fifths table of 29 CFR 1607.4(D)."""
+
+    intersections_depth: int = Field(default=2, ge=1, le=4, description="Attributes combined at most; 1 means no intersections")
+    local_law_144: LocalLaw144 | None = None
+    uniform_guidelines: bool = False
 
 
 class DataReferences(_Declared):
@@ -153,10 +177,23 @@ class Datasheet(_Declared):
     runbook: Text | None = Field(default=None, description="Where the on-call person reads what to do")
     human_oversight: Text | None = Field(default=None, description="Who can overrule the model, and how")
     provenance: Text | None = Field(default=None, description="Where the data came from and under which terms")
-    task: Literal["binary_classification"] = "binary_classification"
+    task: Task = "binary_classification"
     columns: Columns
     data: DataReferences
     robustness: RobustnessBudget = Field(default_factory=RobustnessBudget)
+    fairness: FairnessScope = Field(default_factory=FairnessScope)
+
+    @model_validator(mode="after")
+    def _the_task_has_its_columns(self) -> Self:
+        columns, law = self.columns, self.fairness.local_law_144
+        if self.task == "multiclass_classification" and len(set(columns.classes)) < 3:
+            raise ValueError("columns.classes must name the three or more classes of a multiclass_classification")
+        if self.task != "multiclass_classification" and columns.classes:
+            raise ValueError(f"columns.classes is for multiclass_classification, the task is {self.task}")
+        undeclared = [name for name in ((law.sex, law.race_ethnicity) if law else ()) if name not in columns.protected_attributes]
+        if undeclared:
+            raise ValueError(f"fairness.local_law_144 names {', '.join(undeclared)}, which columns.protected_attributes does not declare")
+        return self
 
     @property
     def digest(self) -> str:

@@ -111,7 +111,8 @@ def _score_into(path: Path, context: AuditContext, model: LoadedModel, table: Ta
 
     features = feature_names(context, model)
     declared = context.subject.datasheet.columns
-    kept = tuple(dict.fromkeys([*([declared.label] if declared.label else []), *declared.protected_attributes]))
+    others = (declared.label, declared.weight, declared.unit_id)
+    kept = tuple(dict.fromkeys([*(name for name in others if name), *declared.protected_attributes]))
     table.count_rows()  # an empty table is refused here, with its name
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".scoring-")

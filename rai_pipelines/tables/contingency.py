@@ -23,33 +23,54 @@ EMPTY = "(empty)"
 MAX_GROUPS = 1_000  # more distinct values than this are an amount, not a group
 MAX_NAME_CHARACTERS = 120
 SHOWN_VALUES = 5
-RESERVED = ("label", "prediction", "count")
+SIGNIFICANT_DIGITS = 12
+MAX_CELLS = 2_000_000  # groups x outcomes that are brought to the audit
+PREFIX_ROWS = 50_000  # rows on which it is tried whether the columns can be counted at all
+RESERVED = ("label", "prediction", "count", "weight", "weight_squares", "units")
 
 
 def count_groups(
-    source: TableSource, *, attributes: Sequence[str], bins: Mapping[str, tuple[float, ...]], label: str | None, prediction: str, favourable: str
+    source: TableSource,
+    *,
+    attributes: Sequence[str],
+    bins: Mapping[str, tuple[float, ...]],
+    label: str | None,
+    prediction: str,
+    favourable: str,
+    weight: str | None = None,
 ) -> pd.DataFrame:
-    """Counts of rows by group, true outcome and decision.
+    """Counts of rows by group, true outcome and decision, in one scan.
 
     Returns:
         One row per occupied cell, sorted: the `attributes` as text (`group_name`), `label` (1 favourable, 0 other, <NA> unlabelled),
-        `prediction` (1 favourable, 0 other) and `count`.
+        `prediction` (1 favourable, 0 other), `count` (rows); with `weight` also `weight` and `weight_squares`, the sums over the rows.
 
     Raises:
         DataError: the table is empty or lacks a column; label or prediction has other than two classes, or none equal to `favourable`;
-            a row has no prediction; an attribute has more than 1,000 distinct values; `bins` cut a column that is not numeric.
+            a row has no prediction, or a weight that is not a finite number above 0; an attribute has more than 1,000 distinct values;
+            `bins` cut a column that is not numeric.
     """
     names = list(dict.fromkeys(attributes))
-    _check_columns(source, names, bins, label, prediction)
     outcomes = [prediction] if label is None else [prediction, label]
-    _check_distinct_values(source, [name for name in names if name not in bins], outcomes, favourable)
+    _check_columns(source, names, bins, label, prediction)
+    unbinned = [name for name in names if name not in bins]
+    if not _looks_countable(source, unbinned, outcomes):
+        _check_distinct_values(source, unbinned, outcomes, favourable)
     table = source.table()
-    keys = {f"a{position}": _group_key(table, name, bins) for position, name in enumerate(names)}
-    keys["p"] = _without_nan(table[prediction])
+    keys = {f"a{position}": group_key(table, name, bins) for position, name in enumerate(names)}
+    keys["p"] = without_nan(table[prediction])
     if label is not None:
-        keys["y"] = _without_nan(table[label])
-    found: pd.DataFrame = source.run(table.select(**keys).group_by(list(keys)).aggregate(n=lambda cells: cells.count()))
-    return _as_counts(found, names, bins, source, label=label, prediction=prediction, favourable=favourable)
+        keys["y"] = without_nan(table[label])
+    chosen = table.select(**keys, **({} if weight is None else {"w": usable_weight(source, weight)}))
+    figures: dict[str, Any] = {"n": chosen.count()}
+    if weight is not None:
+        figures |= {"w": chosen["w"].sum(), "q": (chosen["w"] * chosen["w"]).sum(), "bad": chosen["w"].isnull().sum()}
+    found: pd.DataFrame = source.run(chosen.group_by(list(keys)).aggregate(**figures).limit(MAX_CELLS + 1))
+    if len(found) == 0 or len(found) > MAX_CELLS or _has_too_many_values(found, names, bins, outcomes, favourable):
+        _check_distinct_values(source, unbinned, outcomes, favourable)
+    if len(found) > MAX_CELLS:
+        raise DataError(f"the attributes make more than {MAX_CELLS:,} groups", where=source.shown, hint="Declare fewer attributes, or wider bins")
+    return _as_counts(found, names, bins, source, label=label, prediction=prediction, favourable=favourable, weight=weight)
 
 
 def load_scored_rows(
@@ -70,8 +91,8 @@ def load_scored_rows(
         raise DataError(
             f"score column {score!r} is not numeric ({table[score].type()})", where=source.reference, hint="Name a column of probabilities"
         )
-    keys = {f"a{position}": _group_key(table, name, bins) for position, name in enumerate(names)}
-    keys |= {"y": _without_nan(table[label]), "s": table[score].cast("float64")}
+    keys = {f"a{position}": group_key(table, name, bins) for position, name in enumerate(names)}
+    keys |= {"y": without_nan(table[label]), "s": table[score].cast("float64")}
     chosen = table.select(**keys)
     found: pd.DataFrame = source.run(chosen.filter(chosen["y"].notnull()))
     scores = found["s"].to_numpy(dtype=float, na_value=np.nan)
@@ -81,7 +102,7 @@ def load_scored_rows(
             where=source.reference,
             hint="Score every labelled row",
         )
-    frame = _named_groups(found, names, bins)
+    frame = named_groups(found, names, bins)
     frame["label"] = as_outcome(found["y"], favourable).astype("int64")
     return pd.DataFrame({**frame, "score": scores})
 
@@ -152,11 +173,33 @@ def _check_columns(source: TableSource, names: Sequence[str], bins: Mapping[str,
             )
 
 
+def _looks_countable(source: TableSource, unbinned: Sequence[str], outcomes: Sequence[str]) -> bool:
+    """Whether the first rows hold few enough values to group all rows; cheap, so that a key that is no group is not counted first."""
+    table = source.table().limit(PREFIX_ROWS)
+    figures = {f"d{position}": without_nan(table[name]).nunique() for position, name in enumerate([*unbinned, *outcomes])}
+    distinct = source.run(table.aggregate(**figures)).iloc[0].to_list()
+    return all(number <= MAX_GROUPS for number in distinct[: len(unbinned)]) and all(number <= 2 for number in distinct[len(unbinned) :])
+
+
+def _has_too_many_values(
+    found: pd.DataFrame, names: Sequence[str], bins: Mapping[str, tuple[float, ...]], outcomes: Sequence[str], favourable: str
+) -> bool:
+    """Whether what was counted breaks a rule that `_check_distinct_values` can put into words."""
+    if any(found[f"a{position}"].nunique() > MAX_GROUPS for position, name in enumerate(names) if name not in bins):
+        return True
+    classes = [{_outcome_name(value) for value in found[key].dropna().unique()} for key in ("p", "y")[: len(outcomes)]]
+    return (
+        any(len(seen) > 2 or (len(seen) == 2 and _spelled(favourable) not in seen) for seen in classes)
+        or len(set().union(*classes)) > 2
+        or (len(set().union(*classes)) == 2 and _spelled(favourable) not in set().union(*classes))
+    )
+
+
 def _check_distinct_values(source: TableSource, unbinned: Sequence[str], outcomes: Sequence[str], favourable: str) -> None:
     """Refuse what would not be a small table before it is counted."""
     source.count_rows()
     table = source.table()
-    figures = {f"d{position}": _without_nan(table[name]).nunique() for position, name in enumerate([*unbinned, *outcomes])}
+    figures = {f"d{position}": without_nan(table[name]).nunique() for position, name in enumerate([*unbinned, *outcomes])}
     distinct = source.run(table.aggregate(**figures)).iloc[0].to_list()
     for name, number in zip(unbinned, distinct, strict=False):
         if number > MAX_GROUPS:
@@ -167,7 +210,7 @@ def _check_distinct_values(source: TableSource, unbinned: Sequence[str], outcome
             )
     seen: dict[str, list[str]] = {}
     for name, number in zip(outcomes, distinct[len(unbinned) :], strict=True):
-        chosen = table.select(v=_without_nan(table[name])).distinct().filter(lambda row: row["v"].notnull()).order_by("v").limit(SHOWN_VALUES)
+        chosen = table.select(v=without_nan(table[name])).distinct().filter(lambda row: row["v"].notnull()).order_by("v").limit(SHOWN_VALUES)
         values = sorted({_outcome_name(value) for value in source.run(chosen)["v"]})
         if number > 2 or len(values) > 2:
             shown = ", ".join(map(repr, values)) + (", …" if number > SHOWN_VALUES else "")
@@ -188,11 +231,27 @@ def _check_distinct_values(source: TableSource, unbinned: Sequence[str], outcome
         )
 
 
-def _group_key(table: Any, name: str, bins: Mapping[str, tuple[float, ...]]) -> Any:
+def usable_weight(source: TableSource, weight: str) -> Any:
+    """The weight as a number; null where it is not a finite one above 0.
+
+    Raises:
+        DataError: the column is not there or not numeric.
+    """
+    import ibis
+
+    source.require(weight)
+    column = source.table()[weight]
+    if not column.type().is_numeric():
+        raise DataError(f"weight column {weight!r} is not numeric ({column.type()})", where=source.shown, hint="Name a column of weights")
+    number = without_nan(column.cast("float64"))
+    return ibis.ifelse((number > 0) & ~number.isinf(), number, ibis.null("float64"))
+
+
+def group_key(table: Any, name: str, bins: Mapping[str, tuple[float, ...]]) -> Any:
     """The raw value, or for a binned column the number of its bin (-1 outside, null when missing)."""
     import ibis
 
-    column = _without_nan(table[name])
+    column = without_nan(table[name])
     if name not in bins:
         return column
     edges = [float(edge) for edge in bins[name]]
@@ -200,14 +259,14 @@ def _group_key(table: Any, name: str, bins: Mapping[str, tuple[float, ...]]) -> 
     return ibis.cases((column.isnull(), ibis.null("int64")), *branches, else_=-1)
 
 
-def _without_nan(column: Any) -> Any:
+def without_nan(column: Any) -> Any:
     """A NaN is a missing value, whatever the file calls it."""
     import ibis
 
     return column.isnan().ifelse(ibis.null(column.type()), column) if column.type().is_floating() else column
 
 
-def _named_groups(found: pd.DataFrame, names: Sequence[str], bins: Mapping[str, tuple[float, ...]]) -> dict[str, Any]:
+def named_groups(found: pd.DataFrame, names: Sequence[str], bins: Mapping[str, tuple[float, ...]]) -> dict[str, Any]:
     """The keys `a0`, `a1`, ... of a result as columns of group names."""
     frame: dict[str, Any] = {}
     for position, name in enumerate(names):
@@ -229,17 +288,29 @@ def _as_counts(
     label: str | None,
     prediction: str,
     favourable: str,
+    weight: str | None,
 ) -> pd.DataFrame:
     import pandas as pd
 
-    frame = _named_groups(found, names, bins)
+    frame = named_groups(found, names, bins)
     frame["label"] = as_outcome(found["y"], favourable) if label is not None else pd.array([pd.NA] * len(found), dtype="Int64")
     frame["prediction"] = as_outcome(found["p"], favourable)
     frame["count"] = found["n"].astype("int64")
+    summed = ["count"]
+    if weight is not None:
+        bad = int(found["bad"].sum())
+        if bad:
+            raise DataError(
+                f"weight column {weight!r} is not a finite number above 0 in {bad:,} rows", where=source.shown, hint="Give every row a weight"
+            )
+        frame |= {"weight": found["w"].astype(float), "weight_squares": found["q"].astype(float)}
+        summed += ["weight", "weight_squares"]
     counts = pd.DataFrame(frame)
     undecided = int(counts.loc[counts["prediction"].isna(), "count"].sum())
     if undecided:
         raise DataError(f"column {prediction!r} has no decision in {undecided:,} rows", where=source.reference, hint="Give every row a decision")
     # different raw values can carry one name (1 and 1.0 cannot meet in one column, null and NaN can)
-    counts = counts.groupby([*names, "label", "prediction"], dropna=False, sort=True)["count"].sum().reset_index()
+    counts = counts.groupby([*names, "label", "prediction"], dropna=False, sort=True)[summed].sum().reset_index()
+    for name in summed[1:]:
+        counts[name] = [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in counts[name]]  # engines add in parallel
     return counts.astype({"prediction": "int64", "label": "Int64"}).reset_index(drop=True)

@@ -180,7 +180,8 @@ def test_the_output_fits_its_published_schema_and_every_record_has_its_fields(pr
     jsonschema.validate(printed, published_schemas()["measure"])
     for item in printed["measurements"]:
         assert {"metric", "attribute", "value", "interval", "n", "denominator", "state"} <= set(item)
-        assert item["group"] is not None or item["comparison"] is not None or item["state"] != "measured"
+        overall = item["metric"] == "labelled_share" and item["attribute"] is None
+        assert overall or item["group"] is not None or item["comparison"] is not None or item["state"] != "measured"
         assert item["state"] == "measured" or item["note"]
 
 

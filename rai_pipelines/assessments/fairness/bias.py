@@ -7,37 +7,36 @@ Small groups are disclosed as insufficient and never compared, so they can neith
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import Field
 
 from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
-from rai_pipelines.assessments.fairness.disparity import between_groups
-from rai_pipelines.assessments.fairness.metrics import JOIN, GroupCounts, group_counts, group_rates, positives, rows, selected
+from rai_pipelines.assessments.fairness.disparity import Few, between_groups
+from rai_pipelines.assessments.fairness.groups import JOIN, GroupCounts, group_counts, positives, rows, selected
+from rai_pipelines.assessments.fairness.rates import group_measurements, impact_ratios
 from rai_pipelines.assessments.scoring import scored_evaluation
-from rai_pipelines.assessments.statistics.uncertainty import katz_ratio, proportion
-from rai_pipelines.errors import DataError
+from rai_pipelines.assessments.statistics.proportions import proportion
 from rai_pipelines.evidence.model import Measurement, State
+from rai_pipelines.tables.clusters import unit_moments
 from rai_pipelines.tables.contingency import count_groups
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HIGHEST = "highest"
-SHOWN_GROUPS = 5
+CELL_COLUMNS = ["attribute", "group", "n", "selected", "positives", "true_positives", "false_positives", "labelled"]
 
 
 class BiasParameters(Parameters):
     """What counts as enough data, and how uncertainty is computed. The attributes come from the datasheet."""
 
-    intersections_depth: int = Field(default=2, ge=1, le=3, description="Attributes combined at most; 1 means no intersections")
+    intersections_depth: int | None = Field(default=None, ge=1, le=4, description="Attributes combined at most; absent: as the datasheet says")
     min_group_n: int = Field(default=30, ge=1, description="Rows below which a group is insufficient")
     min_denominator: int = Field(default=20, ge=1, description="Rows that a rate must be a share of")
     interval_level: float = Field(default=0.90, gt=0, lt=1)
-    resamples: int = Field(default=10_000, ge=200, le=100_000, description="Multinomial resamples for each protected attribute")
-    intersection_resamples: int = Field(default=2_000, ge=200, le=100_000, description="The same for each intersection, which is exploratory")
+    resamples: int = Field(default=10_000, ge=200, le=100_000, description="Replicates behind the standard errors of disparities")
 
 
 def assess_bias(context: AuditContext, parameters: BiasParameters) -> Measured:
@@ -47,18 +46,22 @@ def assess_bias(context: AuditContext, parameters: BiasParameters) -> Measured:
         ModelMissing: no prediction column is declared and there is no model to make one.
         DataError: the table does not fit the datasheet; names table, column and values.
     """
-    columns = context.subject.datasheet.columns
-    scored = scored_evaluation(context)
-    counts = count_groups(
-        scored.source,
-        attributes=tuple(columns.protected_attributes),
-        bins={name: attribute.bins for name, attribute in columns.protected_attributes.items() if attribute.bins},
-        label=scored.label_column,
-        prediction=scored.prediction_column,
-        favourable=columns.favourable_outcome,
-    )
-    return measure_bias(
-        counts,
+    sheet = context.subject.datasheet
+    columns, scored = sheet.columns, scored_evaluation(context)
+    counting: dict[str, Any] = {
+        "bins": {name: attribute.bins for name, attribute in columns.protected_attributes.items() if attribute.bins},
+        "label": scored.label_column,
+        "prediction": scored.prediction_column,
+        "favourable": columns.favourable_outcome,
+        "weight": columns.weight,
+    }
+    depth = parameters.intersections_depth or sheet.fairness.intersections_depth
+    counts = count_groups(scored.source, attributes=tuple(columns.protected_attributes), **counting)
+    tables = group_counts(counts, list(columns.protected_attributes), depth=depth)
+    if columns.unit_id is not None:
+        tables = [_with_units(counted, unit_moments(scored.source, attributes=counted.parts, unit=columns.unit_id, **counting)) for counted in tables]
+    return measure_tables(
+        tables,
         attributes={name: attribute.reference for name, attribute in columns.protected_attributes.items()},
         parameters=parameters,
         seed=context.seed,
@@ -66,55 +69,67 @@ def assess_bias(context: AuditContext, parameters: BiasParameters) -> Measured:
     )
 
 
-def measure_bias(
-    counts: pd.DataFrame,
+def measure_bias(counts: pd.DataFrame, *, attributes: Mapping[str, str], parameters: BiasParameters, seed: int) -> Measured:
+    """Bias figures of a contingency table: `measure_tables` of its lattice.
+
+    Args:
+        counts: what `count_groups` returns for these attributes.
+        attributes: attribute to its reference group, or to `highest` for the group with the highest selection rate.
+        parameters: minimum sizes, interval level, resamples; without a depth, pairs of attributes are crossed.
+        seed: starts every generator.
+
+    Raises:
+        DataError: a declared reference group does not occur.
+    """
+    tables = group_counts(counts, list(attributes), depth=parameters.intersections_depth or 2)
+    return measure_tables(tables, attributes=attributes, parameters=parameters, seed=seed)
+
+
+def measure_tables(
+    tables: Sequence[GroupCounts],
     *,
     attributes: Mapping[str, str],
     parameters: BiasParameters,
     seed: int,
     labels: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Measured:
-    """Bias figures of a contingency table.
+    """Bias figures of the counts of each attribute and intersection.
 
     Args:
-        counts: what `count_groups` returns for these attributes.
-        attributes: attribute to its reference group, or to `highest` for the group with the highest selection rate.
+        tables: single attributes first, as `group_counts` gives them.
+        attributes: attribute to its reference group, or to `highest`.
         parameters: minimum sizes, interval level, resamples.
         seed: starts every generator.
         labels: what the codes of an attribute's groups mean, passed through to `details`.
 
     Returns:
-        Per group: `selection_rate`, `true_positive_rate`, `false_positive_rate`, `false_negative_rate`, `accuracy`, `base_rate`;
-        per group against its reference: `impact_ratio` (29 CFR 1607.4(D): the rate of a group over that of the reference group);
-        per attribute: the disparities of `disparity.between_groups`.
+        Per group the rates of `metrics.RATE_CELLS` (intersections: `LATTICE_RATES`) and balanced accuracy; per group against its
+        reference `impact_ratio`; per attribute the disparities of `metrics.RATES`; overall `labelled_share`, the share of rows whose
+        label has arrived.
 
     Raises:
         DataError: a declared reference group does not occur.
     """
-    measurements: list[Measurement] = []
+    measurements: list[Measurement] = [_labelled_share(tables[0], parameters)]
     details: dict[str, Any] = {"groups": {}, "cells": []}
-    references = {}
-    for position, counted in enumerate(group_counts(counts, list(attributes), depth=min(parameters.intersections_depth, len(attributes)))):
-        reference, missing_reference = _reference_group(counted, attributes, parameters)
-        references[counted.attribute] = reference
-        measurements += _group_measurements(counted, parameters)
-        measurements += _impact_ratios(counted, reference, missing_reference, parameters)
-        compared, insufficient = between_groups(counted, parameters, seed=(seed, position))
-        measurements += compared
+    apart = between_groups(tables, parameters, seed=seed)
+    for counted, (compared, few) in zip(tables, apart, strict=True):
+        reference, ratios = impact_ratios(counted, attributes, parameters)
+        measurements += [*group_measurements(counted, parameters), *ratios, *compared]
         details["groups"][counted.attribute] = {
-            "insufficient": _insufficient_groups(counted, insufficient),
-            "insufficient_denominator": insufficient,
+            "insufficient": _insufficient_groups(counted, few),
+            "insufficient_denominator": few,
             "reference": reference,
             "labels": dict((labels or {}).get(counted.attribute, {})),
         }
         details["cells"] += _cells(counted)
-    total = int(counts["count"].sum())
+    total = int(tables[0].cells.sum())
     details |= {
-        "cell_columns": ["attribute", "group", "n", "selected", "positives", "true_positives", "false_positives", "labelled"],
+        "cell_columns": CELL_COLUMNS,
         "rows": total,
-        "unlabelled_rows": int(counts.loc[counts["label"].isna(), "count"].sum()),
+        "unlabelled_rows": total - tables[0].labelled,
         "resamples": parameters.resamples,
-        "intersection_resamples": parameters.intersection_resamples,
+        "rows_counted_as": _rows_counted_as(tables[0]),
         "most_different": {
             "attributes": _most_different(measurements, intersections=False),
             "intersections": _most_different(measurements, intersections=True),
@@ -123,108 +138,30 @@ def measure_bias(
     return Measured(measurements=tuple(measurements), details=details)
 
 
-def sufficient(counted: GroupCounts, parameters: BiasParameters) -> np.ndarray:
-    """Which groups have enough rows for a selection rate; shape (groups,)."""
-    return rows(counted.cells) >= max(parameters.min_group_n, parameters.min_denominator)
+def _with_units(counted: GroupCounts, found: Any) -> GroupCounts:
+    """The table with the moments of its units, in the order of its groups."""
+    names = [JOIN.join(row) for row in found.groups.astype(str).itertuples(index=False)]
+    order = [names.index(group) for group in counted.groups]
+    return replace(counted, mass=found.mass[order], moments=found.moments[order], units=found.units[order])
 
 
-def _group_measurements(counted: GroupCounts, parameters: BiasParameters) -> list[Measurement]:
-    sizes = rows(counted.cells)
-    labelled = bool(counted.cells[:, :4].sum())
-    measurements = []
-    for metric, (numerator, denominator) in group_rates(counted.cells).items():
-        for position, group in enumerate(counted.groups):
-            above, below, n = int(numerator[position]), int(denominator[position]), int(sizes[position])
-            figure = proportion(above, below, parameters.interval_level) if below else None
-            state, note = State.MEASURED, None
-            if metric != "selection_rate" and not labelled:
-                state, note = State.UNAVAILABLE, "no row has a label"
-            elif figure is None:
-                state, note = State.UNDEFINED, "there is no row that the rate is a share of"
-            elif n < parameters.min_group_n:
-                state, note = State.INSUFFICIENT, f"the group has {n} rows, fewer than {parameters.min_group_n}"
-            elif below < parameters.min_denominator:
-                state, note = State.INSUFFICIENT, f"the rate is a share of {below} rows, fewer than {parameters.min_denominator}"
-            measurements.append(
-                Measurement(
-                    metric=metric,
-                    value=figure.value if figure else None,
-                    interval=figure.interval if figure else None,
-                    standard_error=figure.standard_error if figure else None,
-                    n=n,
-                    denominator=below,
-                    attribute=counted.attribute,
-                    group=group,
-                    state=state,
-                    note=note,
-                )
-            )
-    return measurements
+def _rows_counted_as(counted: GroupCounts) -> str:
+    if counted.units is not None:
+        return "rows of units that were drawn together; intervals follow from the variation between units"
+    return "independent rows" if counted.mass is None else "independent weighted rows"
 
 
-def _reference_group(counted: GroupCounts, attributes: Mapping[str, str], parameters: BiasParameters) -> tuple[str | None, str | None]:
-    """The group that others are compared with; or None and why there is none."""
-    declared = [attributes[part] for part in counted.parts]
-    if HIGHEST not in declared:
-        name = JOIN.join(declared)
-        if name in counted.groups:
-            return name, None
-        if len(declared) == 1:
-            found = ", ".join(map(repr, counted.groups[:SHOWN_GROUPS])) + (", …" if len(counted.groups) > SHOWN_GROUPS else "")
-            raise DataError(
-                f"the reference group {name!r} does not occur in column {counted.attribute!r} (found {found})",
-                where="protected attributes",
-                hint="Name one of these groups, or 'highest'",
-            )
-        return None, f"the reference group {name!r} does not occur"
-    enough = sufficient(counted, parameters)
-    if not enough.any():
-        return None, "no group has enough rows to be the reference"
-    rate = np.where(enough, selected(counted.cells) / np.maximum(rows(counted.cells), 1), -1.0)
-    return counted.groups[int(rate.argmax())], None
+def _labelled_share(counted: GroupCounts, parameters: BiasParameters) -> Measurement:
+    total = int(counted.cells.sum())
+    figure = proportion(counted.labelled, total, parameters.interval_level)
+    return Measurement(
+        metric="labelled_share", value=figure.value, interval=figure.interval, standard_error=figure.standard_error, n=total, denominator=total
+    )
 
 
-def _impact_ratios(counted: GroupCounts, reference: str | None, missing_reference: str | None, parameters: BiasParameters) -> list[Measurement]:
-    """Selection rate of each group over that of the reference group."""
-    common: dict[str, Any] = {"metric": "impact_ratio", "attribute": counted.attribute, "scale": "log"}
-    if reference is None or len(counted.groups) < 2:
-        why = missing_reference or f"only one group occurs: {counted.groups[0]!r}"
-        return [Measurement(**common, value=None, state=State.INSUFFICIENT, n=int(rows(counted.cells).sum()), note=why)]
-    chosen, sizes, enough = selected(counted.cells), rows(counted.cells), sufficient(counted, parameters)
-    base = counted.groups.index(reference)
-    measurements = []
-    for position, group in enumerate(counted.groups):
-        if position == base:
-            continue
-        figure = katz_ratio((int(chosen[position]), int(sizes[position])), (int(chosen[base]), int(sizes[base])), parameters.interval_level)
-        small = [f"{counted.groups[at]!r} (n={int(sizes[at])})" for at in (position, base) if not enough[at]]
-        state = State.MEASURED
-        note: str | None = None
-        if figure is None:
-            state, note = State.UNDEFINED, f"nobody of the reference group {reference!r} has the favourable decision"
-        elif small:
-            state, note = State.INSUFFICIENT, f"too few rows: {', '.join(small)}"
-        measurements.append(
-            Measurement(
-                **common,
-                value=figure.value if figure else None,
-                interval=figure.interval if figure else None,
-                standard_error=figure.standard_error if figure else None,
-                n=int(sizes[position] + sizes[base]),
-                denominator=int(min(sizes[position], sizes[base])),
-                reference=reference,
-                comparison=group,
-                state=state,
-                note=note,
-            )
-        )
-    return measurements
-
-
-def _insufficient_groups(counted: GroupCounts, insufficient: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """Groups that some metric leaves out, with their rows: too few rows, or (where there are labels) too few of one outcome."""
-    labelled = bool(counted.cells[:, :4].sum())
-    names = [name for name in insufficient if labelled or name == "selection_rate"]
+def _insufficient_groups(counted: GroupCounts, insufficient: Few) -> dict[str, int]:
+    """Groups that a confirmed metric leaves out, with their rows: too few rows, or (where there are labels) too few of one outcome."""
+    names = ("selection_rate", "true_positive_rate", "false_positive_rate") if counted.labelled else ("selection_rate",)
     left_out = {group for name in names for group in insufficient[name]}
     return {group: int(n) for group, n in zip(counted.groups, rows(counted.cells), strict=True) if group in left_out}
 

@@ -1,155 +1,175 @@
 """Group fairness metrics as vectorised closed forms over counts, and the same figures by Fairlearn's own functions.
 
-Evidence reports Fairlearn's values; the closed forms serve the resampling, where Fairlearn would take hours, and are tested equal to it.
+Headline figures of declared attributes are Fairlearn's; the closed forms serve the lattice of intersections and the resampling, where
+Fairlearn would take hours, and are tested equal to it on raw rows.
 Counts are arrays whose last two axes are groups and the cells `TP, FN, FP, TN, selected without label, rejected without label`.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import pandas as pd
+from rai_pipelines.assessments.fairness.groups import FN, FP, SELECTED_UNLABELLED, TN, TP, GroupCounts
 
-JOIN = " × "  # joins the attributes of an intersection, and the groups
-RATES = {
+RATE_CELLS: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "selection_rate": ((TP, FP, SELECTED_UNLABELLED), (0, 1, 2, 3, 4, 5)),
+    "true_positive_rate": ((TP,), (TP, FN)),
+    "false_positive_rate": ((FP,), (FP, TN)),
+    "true_negative_rate": ((TN,), (FP, TN)),
+    "false_negative_rate": ((FN,), (TP, FN)),
+    "positive_predictive_value": ((TP,), (TP, FP)),
+    "false_discovery_rate": ((FP,), (TP, FP)),
+    "false_omission_rate": ((FN,), (FN, TN)),
+    "accuracy": ((TP, TN), (TP, FN, FP, TN)),
+    "base_rate": ((TP, FN), (TP, FN, FP, TN)),
+}  # cells of the numerator and of the denominator
+LATTICE_RATES = (
+    "selection_rate", "true_positive_rate", "false_positive_rate", "false_negative_rate", "positive_predictive_value", "accuracy", "base_rate"
+)  # fmt: skip
+RATES: Mapping[str, tuple[str, ...]] = {
     "demographic_parity_difference": ("selection_rate",),
     "demographic_parity_ratio": ("selection_rate",),
     "equalized_odds_difference": ("true_positive_rate", "false_positive_rate"),
     "equalized_odds_ratio": ("true_positive_rate", "false_positive_rate"),
     "equal_opportunity_difference": ("true_positive_rate",),
-}  # the rates that a metric compares
-TP, FN, FP, TN, SELECTED_UNLABELLED, REJECTED_UNLABELLED = range(6)
-
-
-@dataclass(frozen=True)
-class GroupCounts:
-    """The cells of every group of one attribute or intersection; `cells` has shape (groups, 6), groups sorted by name."""
-
-    attribute: str
-    parts: tuple[str, ...]
-    groups: tuple[str, ...]
-    cells: np.ndarray
-
-    def only(self, keep: np.ndarray) -> GroupCounts:
-        """The groups where `keep`, shape (groups,), is true."""
-        chosen = tuple(group for group, kept in zip(self.groups, keep, strict=True) if kept)
-        return GroupCounts(self.attribute, self.parts, chosen, self.cells[keep])
-
-
-def group_counts(counts: pd.DataFrame, attributes: Sequence[str], *, depth: int) -> list[GroupCounts]:
-    """The table of `count_groups` collapsed to every attribute and to every intersection of up to `depth` attributes."""
-    cell = _cell_of(counts)
-    weights = counts["count"].to_numpy(dtype=np.int64)
-    collapsed = []
-    for size in range(1, depth + 1):
-        for parts in itertools.combinations(attributes, size):
-            names = counts[parts[0]].astype(str)
-            for part in parts[1:]:
-                names = names + JOIN + counts[part].astype(str)
-            groups, position = np.unique(names.to_numpy(dtype=object).astype(str), return_inverse=True)
-            cells = np.zeros((len(groups), 6), dtype=np.int64)
-            np.add.at(cells, (position, cell), weights)
-            collapsed.append(GroupCounts(JOIN.join(parts), parts, tuple(str(group) for group in groups), cells))
-    return collapsed
-
-
-def rows(cells: np.ndarray) -> np.ndarray:
-    """All rows of a group."""
-    return np.asarray(cells.sum(axis=-1))
-
-
-def selected(cells: np.ndarray) -> np.ndarray:
-    """Rows with the favourable decision, labelled or not."""
-    return np.asarray(cells[..., TP] + cells[..., FP] + cells[..., SELECTED_UNLABELLED])
-
-
-def positives(cells: np.ndarray) -> np.ndarray:
-    """Labelled rows whose true outcome is favourable."""
-    return np.asarray(cells[..., TP] + cells[..., FN])
-
-
-def negatives(cells: np.ndarray) -> np.ndarray:
-    """Labelled rows whose true outcome is not."""
-    return np.asarray(cells[..., FP] + cells[..., TN])
+    "predictive_parity_difference": ("positive_predictive_value",),
+}  # the rates that a between-group metric compares
+MAX_POOL = 256
+NORMAL_FROM = 1_000  # n p (1 - p) from which a binomial count is drawn from its normal limit
 
 
 def group_rates(cells: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Numerator and denominator of every rate of a group."""
-    labelled = positives(cells) + negatives(cells)
-    return {
-        "selection_rate": (selected(cells), rows(cells)),
-        "true_positive_rate": (cells[..., TP], positives(cells)),
-        "false_positive_rate": (cells[..., FP], negatives(cells)),
-        "false_negative_rate": (cells[..., FN], positives(cells)),
-        "accuracy": (cells[..., TP] + cells[..., TN], labelled),
-        "base_rate": (positives(cells), labelled),
-    }
+    """Numerator and denominator of every rate of a group; `cells` has shape (..., groups, 6)."""
+    return {name: (cells[..., above].sum(axis=-1), cells[..., below].sum(axis=-1)) for name, (above, below) in RATE_CELLS.items()}
 
 
-def disparities(cells: np.ndarray, *, positive_floor: bool = False) -> dict[str, np.ndarray]:
-    """The between-group metrics of counts shaped (..., groups, 6); label-based ones need groups with positives and negatives.
+def effective_rates(counted: GroupCounts) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """As `group_rates`, in effective counts: what independent rows of equal weight would say as much.
 
-    A ratio whose largest rate is 0 is NaN, as in Fairlearn. With `positive_floor` a rate of 0 counts as half a row,
-    so that the logarithm of a resampled ratio is finite.
+    Without weights and units these are the counts. Otherwise the variance of each rate is that of a ratio of totals over units
+    (Cochran 1977, section 11.3; linearised, with U / (U - 1)), and the denominator is p (1 - p) over it (Rao and Scott 1992, Biometrics 48,
+    577-585), at most the rows. Where a rate is 0 or 1 it is the effective number of units, (sum m)^2 / sum m^2.
     """
-    chosen = _rate(*group_rates(cells)["selection_rate"], positive_floor)
-    hits = _rate(*group_rates(cells)["true_positive_rate"], positive_floor)
-    alarms = _rate(*group_rates(cells)["false_positive_rate"], positive_floor)
+    if counted.moments is None or counted.mass is None:
+        return group_rates(counted.cells)
+    units = np.maximum(counted.units if counted.units is not None else counted.cells.sum(axis=-1), 1)
+    found = {}
+    for name, (above, below) in RATE_CELLS.items():
+        a, b = (np.isin(np.arange(6), cells).astype(float) for cells in (above, below))
+        total, rows = counted.mass @ b, counted.cells @ b
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rate = np.where(total > 0, (counted.mass @ a) / total, 0.0)
+            contrast = a[None] - rate[:, None] * b[None]
+            spread = np.einsum("gi,gij,gj->g", contrast, counted.moments, contrast) * units / np.maximum(units - 1, 1) / total**2
+            alone = total**2 / np.einsum("i,gij,j->g", b, counted.moments, b)
+            trials = np.where((rate > 0) & (rate < 1) & (spread > 0), rate * (1 - rate) / spread, alone)
+        trials = np.where(total > 0, np.minimum(trials, rows), 0.0)
+        found[name] = (rate * trials, trials)
+    return found
+
+
+def disparities(cells: np.ndarray) -> dict[str, np.ndarray]:
+    """The between-group metrics of counts shaped (..., groups, 6); groups without a denominator take no part.
+
+    A ratio whose largest rate is 0 is NaN, as in Fairlearn.
+    """
+    counts = group_rates(cells)
     with np.errstate(invalid="ignore", divide="ignore"):
-        hit_ratio, alarm_ratio = _least(hits) / _most(hits), _least(alarms) / _most(alarms)
-        return {
-            "demographic_parity_difference": _most(chosen) - _least(chosen),
-            "demographic_parity_ratio": _least(chosen) / _most(chosen),
-            "equalized_odds_difference": np.fmax(_most(hits) - _least(hits), _most(alarms) - _least(alarms)),
-            # as Python's min(), which Fairlearn uses: the first, unless the second is less
-            "equalized_odds_ratio": np.where(alarm_ratio < hit_ratio, alarm_ratio, hit_ratio),
-            "equal_opportunity_difference": _most(hits) - _least(hits),
-        }
+        return {metric: _combined(metric, [np.divide(*counts[name]) for name in names]) for metric, names in RATES.items()}
 
 
-def fairlearn_disparities(counted: GroupCounts, *, labelled: bool) -> dict[str, float]:
-    """The between-group metrics by Fairlearn, on the collapsed counts with `sample_weight=count`.
+def resampled_gaps(
+    counts: Mapping[str, tuple[np.ndarray, np.ndarray]], metrics: Sequence[str], *, resamples: int, seed: Sequence[int], pool: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Replicates of between-group metrics, ratios as minus their logarithm, so that 0 always means no difference; shape (resamples,).
 
-    One `MetricFrame` of Fairlearn's own rates and its own `difference()` and `ratio()` give what `demographic_parity_difference` and the
-    other functions of those names give, without a frame for each. NaN where Fairlearn gives NaN.
+    Each rate of each group is drawn binomially given its denominator: what resampling the rows multinomially gives once the sizes of the groups
+    (and of their outcomes) are held fixed, so that no group can vanish from a replicate. Where n p (1 - p) is at least 1,000 the
+    draw is from the normal limit, in single precision. Groups that nobody or everybody of was selected have 0.5 added to both cells, since they
+    would never vary otherwise.
 
     Args:
-        counted: the groups to compare.
+        counts: successes and (effective) trials of the rates that `metrics` compare, arrays of shape (groups,).
+        metrics: names of `RATES`.
+        resamples: number of replicates.
+        seed: entropy of the generator.
+        pool: what `normal_pool` gives for this number of replicates. Tables may share it: each is resampled for itself.
+    """
+    rng = np.random.default_rng(list(seed))
+    drawn: dict[str, np.ndarray] = {}
+    for name in dict.fromkeys(name for metric in metrics for name in RATES[metric]):
+        successes, trials = (part.astype(float).tolist() for part in counts[name])
+        drawn[name] = np.empty((len(trials), resamples), dtype=np.float32)
+        own = pool[1 if name == "false_positive_rate" else 0]  # true and false positive rates meet in one metric: their draws must differ
+        for position, (hits, n) in enumerate(zip(successes, trials, strict=True)):
+            _draw(drawn[name][position], rng, hits, n, own[position] if position < len(own) else None)
+    gaps = {}
+    for metric in metrics:
+        rates = [drawn[name] for name in RATES[metric]]
+        if not metric.endswith("ratio"):
+            gaps[metric] = np.max([rate.max(axis=0) - rate.min(axis=0) for rate in rates], axis=0)
+            continue
+        floors = [(0.5 / np.maximum(counts[name][1], 1.0)).astype(np.float32)[:, None] for name in RATES[metric]]
+        floored = [np.maximum(rate, floor) if rate.min() <= 0 else rate for rate, floor in zip(rates, floors, strict=True)]
+        gaps[metric] = -np.log(np.min([rate.min(axis=0) / rate.max(axis=0) for rate in floored], axis=0))
+    return gaps
+
+
+def normal_pool(groups: int, *, resamples: int, seed: Sequence[int]) -> np.ndarray:
+    """Standard normal draws for up to 256 groups and the two rates that one metric compares at most; shape (2, groups, resamples)."""
+    return np.random.default_rng(list(seed)).standard_normal((2, min(groups, MAX_POOL), resamples), dtype=np.float32)
+
+
+def fairlearn_disparities(compared: Sequence[GroupCounts], *, labelled: bool) -> list[dict[str, float]]:
+    """The between-group metrics of each table of `compared` by Fairlearn, on the collapsed counts with `sample_weight=count`.
+
+    One `MetricFrame` serves all of them: which table a cell is of is its control feature. Its own `difference()` and `ratio()` give what
+    `demographic_parity_difference` and the other functions of those names give. NaN where Fairlearn gives NaN.
+
+    Args:
+        compared: the tables; every group has the denominators that the metrics need.
         labelled: the label-based metrics, from labelled rows; else demographic parity, from all rows.
     """
     from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
 
+    if not compared:
+        return []
     functions = {"tpr": true_positive_rate, "fpr": false_positive_rate} if labelled else {"selection_rate": selection_rate}
-    group, cell = np.nonzero(counted.cells[:, :4] if labelled else counted.cells)
-    weights = {"sample_weight": counted.cells[group, cell]}
+    tables = [counted.figures[:, :4] if labelled else counted.figures for counted in compared]
+    occupied = [np.nonzero(figures) for figures in tables]
+    table = np.concatenate([np.full(len(group), position) for position, (group, _) in enumerate(occupied)])
+    group, cell = (np.concatenate([found[axis] for found in occupied]) for axis in (0, 1))
+    weights = {"sample_weight": np.concatenate([figures[found] for figures, found in zip(tables, occupied, strict=True)])}
     frame = MetricFrame(
         metrics=functions,
         y_true=np.isin(cell, (TP, FN)).astype(int),
         y_pred=np.isin(cell, (TP, FP, SELECTED_UNLABELLED)).astype(int),
-        sensitive_features=np.asarray(counted.groups, dtype=object)[group],
+        sensitive_features=group.astype(str),
+        control_features=table,
         sample_params=dict.fromkeys(functions, weights),
     )
     difference, ratio = frame.difference(method="between_groups"), frame.ratio(method="between_groups")
     if not labelled:
-        return {"demographic_parity_difference": float(difference.iloc[0]), "demographic_parity_ratio": float(ratio.iloc[0])}
-    return {
-        "equalized_odds_difference": float(max(difference)),
-        "equalized_odds_ratio": float(min(ratio)),
-        "equal_opportunity_difference": float(difference["tpr"]),
-    }
+        pairs = zip(difference["selection_rate"].sort_index(), ratio["selection_rate"].sort_index(), strict=True)
+        return [{"demographic_parity_difference": float(gap), "demographic_parity_ratio": float(share)} for gap, share in pairs]
+    return [
+        {
+            "equalized_odds_difference": float(max(difference.loc[position])),
+            "equalized_odds_ratio": float(min(ratio.loc[position])),
+            "equal_opportunity_difference": float(difference.loc[position, "tpr"]),
+        }
+        for position in range(len(compared))
+    ]
 
 
 def driving_pair(metric: str, counted: GroupCounts) -> tuple[str, int, int]:
     """Which rate and which two groups (largest, smallest) make the metric what it is; ties go to the first by name."""
-    found = []
+    counts, found = group_rates(counted.figures), []
     for name in RATES[metric]:
-        rate = _rate(*group_rates(counted.cells)[name], False)
+        with np.errstate(invalid="ignore"):
+            rate = np.divide(*counts[name])
         top, bottom = int(rate.argmax()), int(rate.argmin())
         spread = rate[top] - rate[bottom] if metric.endswith("difference") else 1 - (rate[bottom] / rate[top] if rate[top] else 1.0)
         found.append((spread, name, top, bottom))
@@ -157,35 +177,29 @@ def driving_pair(metric: str, counted: GroupCounts) -> tuple[str, int, int]:
     return best[1], best[2], best[3]
 
 
-def smoothed(cells: np.ndarray, labelled: bool) -> np.ndarray:
-    """Counts as resampling weights: 0.5 added to the cells of every group with an empty cell, which would otherwise never vary."""
-    width = 4 if labelled else 6
-    used = cells[:, :width].astype(float)
-    binary = used if labelled else np.stack([selected(cells), rows(cells) - selected(cells)], axis=-1)
-    lacking = (binary == 0).any(axis=-1)
-    if not labelled:
-        used[lacking] += np.array([0, 0, 0, 0, 0.5, 0.5])
-    else:
-        used[lacking] += 0.5
-    return np.concatenate([used, np.zeros((len(cells), 6 - width))], axis=-1)
+def _combined(metric: str, rates: Sequence[np.ndarray]) -> np.ndarray:
+    """The metric from its rates; a NaN rate takes no part."""
+    most = [np.fmax.reduce(rate, axis=-1) for rate in rates]
+    least = [np.fmin.reduce(rate, axis=-1) for rate in rates]
+    if metric.endswith("difference"):
+        found = [top - bottom for top, bottom in zip(most, least, strict=True)]
+        return np.asarray(found[0] if len(found) == 1 else np.fmax(*found))
+    ratios = [bottom / top for top, bottom in zip(most, least, strict=True)]
+    # as Python's min(), which Fairlearn uses: the first, unless the second is less
+    return np.asarray(ratios[0] if len(ratios) == 1 else np.where(ratios[1] < ratios[0], ratios[1], ratios[0]))
 
 
-def _rate(numerator: np.ndarray, denominator: np.ndarray, positive_floor: bool) -> np.ndarray:
-    """NaN where the denominator is 0; a resample can empty a group, which then takes no part in that replicate."""
-    top = np.maximum(numerator, 0.5) if positive_floor else numerator
-    return np.where(denominator > 0, np.minimum(top / np.maximum(denominator, 1), 1.0), np.nan)
-
-
-def _most(rate: np.ndarray) -> np.ndarray:
-    return np.asarray(np.fmax.reduce(rate, axis=-1))
-
-
-def _least(rate: np.ndarray) -> np.ndarray:
-    return np.asarray(np.fmin.reduce(rate, axis=-1))
-
-
-def _cell_of(counts: pd.DataFrame) -> np.ndarray:
-    """The cell number of each row of the contingency table."""
-    label = counts["label"].to_numpy(dtype=float, na_value=np.nan)
-    decision = counts["prediction"].to_numpy(dtype=int)
-    return np.select([label == 1, label == 0], [np.where(decision == 1, TP, FN), np.where(decision == 1, FP, TN)], np.where(decision == 1, 4, 5))
+def _draw(out: np.ndarray, rng: np.random.Generator, successes: float, trials: float, normals: np.ndarray | None) -> None:
+    """Fill `out` with replicates of one rate."""
+    if min(successes, trials - successes) <= 0:
+        successes, trials = successes + 0.5, trials + 1.0
+    rate = successes / trials
+    if trials * rate * (1 - rate) < NORMAL_FROM:
+        whole = max(round(trials), 1)
+        out[:] = rng.binomial(whole, rate, size=len(out)) / whole
+        return
+    # with NORMAL_FROM at 1,000 the limits 0 and 1 are more than 30 standard deviations away
+    np.multiply(
+        rng.standard_normal(len(out), dtype=np.float32) if normals is None else normals, np.float32((rate * (1 - rate) / trials) ** 0.5), out=out
+    )
+    out += np.float32(rate)

@@ -28,7 +28,7 @@ from rai_pipelines.assessments.security.evasion import (
 )
 from rai_pipelines.assessments.security.feature_space import FeatureSpace, read_feature_space
 from rai_pipelines.assessments.security.malformed_inputs import probe_malformed_inputs
-from rai_pipelines.assessments.statistics.uncertainty import proportion
+from rai_pipelines.assessments.statistics.proportions import proportion
 from rai_pipelines.errors import DataError, ModelError
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.subjects.subject import LoadedModel

@@ -41,46 +41,6 @@ def wilson_interval(successes: int, trials: int, level: float) -> Interval:
     return Interval(low=max(0.0, min(middle - half, share)), high=min(1.0, max(middle + half, share)), level=level, method="Wilson score")
 
 
-def proportion(successes: int, trials: int, level: float) -> Uncertain:
-    """A share with its binomial standard error and Wilson interval."""
-    share = successes / trials
-    return Uncertain(share, math.sqrt(share * (1 - share) / trials), wilson_interval(successes, trials, level))
-
-
-def newcombe_difference(first: tuple[int, int], second: tuple[int, int], level: float) -> Uncertain:
-    """First minus second proportion, each `(successes, trials)`, with the hybrid score interval.
-
-    Source: Newcombe (1998), Statistics in Medicine 17, 873-890, method 10.
-    """
-    one, two = proportion(*first, level), proportion(*second, level)
-    value = one.value - two.value
-    below = math.hypot(one.value - one.interval.low, two.interval.high - two.value)
-    above = math.hypot(one.interval.high - one.value, two.value - two.interval.low)
-    interval = Interval(low=max(-1.0, value - below), high=min(1.0, value + above), level=level, method="Newcombe hybrid score")
-    return Uncertain(value, math.hypot(one.standard_error, two.standard_error), interval)
-
-
-def katz_ratio(first: tuple[int, int], second: tuple[int, int], level: float) -> Uncertain | None:
-    """First over second proportion, each `(successes, trials)`; the standard error is that of the logarithm.
-
-    With an empty cell (nobody or everybody selected in a group) the interval and the standard error, not the value, come from
-    counts with 0.5 added to each of the four cells (Haldane 1956, Anscombe 1956), so that they stay finite.
-    None when nobody of the second group was selected: the ratio does not exist.
-    Source: Katz et al. (1978), Biometrics 34, 469-474.
-    """
-    (x1, n1), (x2, n2) = first, second
-    if min(n1, n2) == 0 or x2 == 0:
-        return None
-    value = (x1 * n2) / (n1 * x2)  # integers until the one division, so that a ratio of 4/5 is exactly 0.8
-    empty = min(x1, n1 - x1, x2, n2 - x2) == 0
-    a, m, b, n = (x1 + 0.5, n1 + 1.0, x2 + 0.5, n2 + 1.0) if empty else (float(x1), float(n1), float(x2), float(n2))
-    error = math.sqrt(1 / a - 1 / m + 1 / b - 1 / n)
-    middle, half = math.log(a / m) - math.log(b / n), normal_quantile(level) * error
-    low, high = math.exp(middle - half), math.exp(middle + half)
-    method = "Katz log, 0.5 added to each cell" if empty else "Katz log"
-    return Uncertain(value, error, Interval(low=min(low, value), high=max(high, value), level=level, method=method))
-
-
 def hanley_mcneil_auc(auc: float, positives: int, negatives: int, level: float) -> Uncertain:
     """Interval of an area under the ROC curve from its class sizes, on the logit scale so that it stays within [0, 1].
 
@@ -130,49 +90,6 @@ def resample(
         for name, values in statistic(drawn.reshape(-1, *cells.shape)).items():
             parts.setdefault(name, []).append(values)
     return {name: np.concatenate(values) for name, values in parts.items()}
-
-
-def largest_gap_interval(value: float, rates: Sequence[tuple[np.ndarray, np.ndarray]], gaps: np.ndarray, level: float, *, ratio: bool) -> Uncertain:
-    """Interval of the largest gap between groups: the largest difference, or the smallest ratio, of one or more rates.
-
-    The largest of several gaps is biased upward, the more so when groups are alike, and its resamples are biased once more: percentile
-    limits never reach "no difference", and reflected (basic) ones miss the truth far too often. So both ends come from the pairs:
-    away from no difference the highest upper limit of any pair, which covers as well as that of the pair truly furthest apart;
-    towards it the highest lower limit of any pair, with the error divided by the number of ordered pairs (Bonferroni), so that the
-    choice of the pair is paid for. Limits of a pair are Newcombe's for differences and Katz's for ratios.
-
-    Args:
-        value: the reported figure; the interval is widened to contain it.
-        rates: numerators and denominators of every rate compared, arrays of shape (groups,).
-        gaps: resamples of the difference, or of minus the log of the ratio; they give the standard error.
-        level: two-sided level.
-        ratio: the figure is a ratio, between 0 and 1.
-    """
-    alpha = (1 - level) / 2
-    pairs = sum(len(trials) * (len(trials) - 1) for _, trials in rates)
-    far = max(_highest_pair_limit(*rate, NormalDist().inv_cdf(1 - alpha), upper=True, ratio=ratio) for rate in rates)
-    corrected = NormalDist().inv_cdf(1 - alpha / pairs)
-    near = max(0.0, *(_highest_pair_limit(*rate, corrected, upper=False, ratio=ratio) for rate in rates))
-    low, high = (math.exp(-far), math.exp(-near)) if ratio else (near, min(1.0, far))
-    method = f"pairwise {'Katz log' if ratio else 'Newcombe'} limits, Bonferroni towards no difference"
-    return Uncertain(value, float(np.std(gaps, ddof=1)), Interval(low=min(low, value), high=max(high, value), level=level, method=method))
-
-
-def _highest_pair_limit(successes: np.ndarray, trials: np.ndarray, z: float, *, upper: bool, ratio: bool) -> float:
-    """The highest limit of the gap of any ordered pair of groups; for ratios a group with an empty cell has 0.5 added to each."""
-    if ratio:
-        empty = (successes == 0) | (successes == trials)
-        above, below = successes + 0.5 * empty, trials + 1.0 * empty
-        rate, error = np.log(above / below), z * np.sqrt(1 / above - 1 / below)
-        reach = np.hypot(error[:, None], error[None])
-    else:
-        rate = successes / trials
-        middle = (rate + z * z / (2 * trials)) / (1 + z * z / trials)
-        half = z / (1 + z * z / trials) * np.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
-        above, below = middle + half - rate, rate - (middle - half)
-        reach = np.hypot(above[:, None], below[None]) if upper else np.hypot(below[:, None], above[None])
-    limits = rate[:, None] - rate[None] + (reach if upper else -reach)
-    return float(limits[~np.eye(len(rate), dtype=bool)].max())
 
 
 def percentile_interval(value: float, replicates: np.ndarray, level: float) -> Uncertain:

@@ -38,7 +38,7 @@ RATES = {
     "false_negative_rate": fairlearn.metrics.false_negative_rate,
     "accuracy": accuracy_score,
 }
-QUICK = BiasParameters(resamples=400, intersection_resamples=200)
+QUICK = BiasParameters(resamples=400)
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 
 from rai_pipelines.assessments.base import Assess, AuditContext, Parameters, run_assessment, unmade_evidence
@@ -12,9 +12,10 @@ from rai_pipelines.clock import utc_today
 from rai_pipelines.errors import DatasheetError, EvidenceError, RaiError, RegistryUnavailable, UnknownModelVersion
 from rai_pipelines.evidence.model import Evidence, Receipt, Status
 from rai_pipelines.evidence.store import EvidenceStore, LocalEvidenceStore
+from rai_pipelines.policy.findings import Finding
 from rai_pipelines.policy.load import read_policy
-from rai_pipelines.policy.model import Policy
-from rai_pipelines.policy.verdict import Verdict, judge
+from rai_pipelines.policy.model import Control, Policy
+from rai_pipelines.policy.verdict import Asked, Verdict, judge, judge_control
 from rai_pipelines.settings import Settings
 from rai_pipelines.subjects.find import find_subject
 from rai_pipelines.subjects.names import ModelVersion
@@ -74,9 +75,24 @@ class Auditor:
     def judge(self, version: ModelVersion, *, day: date | None = None) -> Verdict:
         """Judge `version` on its stored evidence, keep the verdict, and return it."""
         evidence = self.collect(version, tuple(steps()))
-        verdict = judge(self.policy, evidence, model_name=version.name, model_version=version.version, day=day or utc_today())
+        today = day or utc_today()
+        look = self._look(version, evidence.get("bias_assessment"), today)
+        verdict = judge(self.policy, evidence, model_name=version.name, model_version=version.version, day=today, look=look)
         self.store.put(verdict, kind=VERDICT, folder=version.key, status=Status.COMPLETE)
         return verdict
+
+    def judge_controls(self, controls: Sequence[Control], version: ModelVersion, evidence: Evidence) -> list[Finding]:
+        """Findings on one piece of evidence alone, as the verdict will have them."""
+        record = self.store.latest_evidence("registry_record", version.key)
+        facts = record.details if record else {}
+        today = utc_today()
+        asked = Asked(
+            tier=getattr(self.policy.tiers, str(facts.get("risk_class")), None) or self.policy.tiers.high,
+            release_class=str(facts.get("release_class", "unknown")),
+            day=today,
+            look=self._look(version, evidence if evidence.assessment == "bias_assessment" else None, today),
+        )
+        return [judge_control(control, self.policy, {evidence.assessment: evidence}, asked) for control in controls]
 
     def collect(self, version: ModelVersion, names: tuple[str, ...]) -> Mapping[str, Evidence]:
         """The newest evidence of these assessments that is about today's model, datasheet and policy; older evidence reads as absent."""
@@ -106,6 +122,15 @@ class Auditor:
                 policy_digest=self.policy.digest,
             )
         return self._contexts[version.key]
+
+    def _look(self, version: ModelVersion, newest: Evidence | None, day: date) -> int:
+        """How many different evaluation tables the version was assessed on in the year before `day`, today's included."""
+        data = [] if newest is None else [newest.provenance.data_digests.get("evaluation")]
+        since = (day - timedelta(days=365)).isoformat()
+        for receipt in self.store.history(version.key):
+            if receipt.assessment == "bias_assessment" and receipt.status is Status.COMPLETE and receipt.recorded_at >= since:
+                data.append(self.store.get(receipt.digest, Evidence).provenance.data_digests.get("evaluation"))
+        return max(1, len(set(data)))
 
     def _unmade(self, name: str, version: ModelVersion, error: RaiError) -> Evidence:
         status = Status.MISSING if isinstance(error, DatasheetError) else Status.ERROR

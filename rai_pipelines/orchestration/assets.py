@@ -10,7 +10,6 @@ from typing import TypeVar
 import dagster as dg
 
 from rai_pipelines.audit import Auditor, Step, steps
-from rai_pipelines.clock import utc_today
 from rai_pipelines.documents.card import render_markdown
 from rai_pipelines.errors import RaiError, RegistryUnavailable
 from rai_pipelines.orchestration.checks import VERDICT_ASSET, check_results, check_specs, compliant_result, controls_on
@@ -18,7 +17,6 @@ from rai_pipelines.orchestration.metadata import card_metadata, evidence_metadat
 from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
 from rai_pipelines.orchestration.resources import AUDITOR
 from rai_pipelines.policy.model import Policy
-from rai_pipelines.policy.verdict import judge_control
 from rai_pipelines.release import open_gate, write_model_card
 from rai_pipelines.subjects.names import ModelVersion
 
@@ -85,20 +83,7 @@ def _assessment_asset(step: Step, policy: Policy) -> dg.AssetsDefinition:
         auditor, version = _subject_of(context)
         evidence = _attempt(lambda: auditor.measure(step.name, version))
         context.log.info("%s of %s: %s", step.title, version, evidence.reason or evidence.status.value)
-        record = auditor.store.latest_evidence("registry_record", version.key)
-        facts = record.details if record else {}
-        tier = getattr(auditor.policy.tiers, str(facts.get("risk_class")), None) or auditor.policy.tiers.high
-        findings = [
-            judge_control(
-                control,
-                auditor.policy,
-                {step.name: evidence},
-                tier=tier,
-                release_class=str(facts.get("release_class", "unknown")),
-                day=utc_today(),
-            )
-            for control in controls_on(policy, step.name)
-        ]
+        findings = auditor.judge_controls(controls_on(policy, step.name), version, evidence)
         return dg.MaterializeResult(
             metadata=evidence_metadata(evidence, auditor.policy),
             check_results=check_results(findings, step.name, version),

@@ -91,6 +91,7 @@ class Statistics(_Frozen):
     """How uncertainty is turned into findings (see policy/three_state.py)."""
 
     alpha: float = Field(default=0.05, gt=0, le=0.2)
+    looks_per_year: int = Field(default=12, ge=2, le=366, description="Audits on new data over which alpha is spent (policy/sequential.py)")
     interval_level: float = Field(default=0.90, ge=0.8, le=0.999)
     min_group_n: int = Field(default=30, ge=2)
     min_denominator: int = Field(default=20, ge=1)

@@ -6,6 +6,7 @@ The verdict is a pure function of (policy, evidence, day). It can be replayed la
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Literal
@@ -43,6 +44,7 @@ class Verdict(Record):
     judged_for: date = Field(description="Day whose controls are in force")
     risk_class: str
     tier: Tier
+    look: int = Field(default=1, ge=1, description="How many different evaluation tables this version was judged on within a year, this one included")
     model_digest: str | None
     datasheet_digest: str | None
     findings: tuple[Finding, ...]
@@ -66,17 +68,18 @@ class Verdict(Record):
         return tuple(finding for finding in self.findings if finding.status is status)
 
 
-def judge(policy: Policy, evidence: Mapping[str, Evidence], *, model_name: str, model_version: str, day: date) -> Verdict:
+def judge(policy: Policy, evidence: Mapping[str, Evidence], *, model_name: str, model_version: str, day: date, look: int = 1) -> Verdict:
     """The verdict on `model_name`/`model_version` from its newest evidence by assessment name.
 
     Risk class and release class are read from the `registry_record` evidence; unknown reads as high and public. Missing evidence
-    fails closed.
+    fails closed. `look` divides the level of tests over repeated audits on new data (policy/sequential.py).
     """
     record = evidence.get("registry_record")
     risk_class = str(record.details.get("risk_class", "unknown")) if record else "unknown"
     release_class = str(record.details.get("release_class", "unknown")) if record else "unknown"
     tier: Tier = getattr(policy.tiers, risk_class) if risk_class in RISK_CLASSES else Tier.ADVANCED
-    findings = tuple(judge_control(control, policy, evidence, tier=tier, release_class=release_class, day=day) for control in policy.controls)
+    asked = Asked(tier=tier, release_class=release_class, day=day, look=look)
+    findings = tuple(judge_control(control, policy, evidence, asked) for control in policy.controls)
     status, reasons = _consequence(findings, policy, risk_class)
     return Verdict(
         model_name=model_name,
@@ -88,15 +91,26 @@ def judge(policy: Policy, evidence: Mapping[str, Evidence], *, model_name: str, 
         judged_for=day,
         risk_class=risk_class,
         tier=tier,
+        look=look,
         model_digest=record.provenance.model_digest if record else None,
         datasheet_digest=record.provenance.datasheet_digest if record else None,
         findings=findings,
     )
 
 
-def judge_control(control: Control, policy: Policy, evidence: Mapping[str, Evidence], *, tier: Tier, release_class: str, day: date) -> Finding:
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a model version: its tier, who gets the data, the day, and the number of the look."""
+
+    tier: Tier
+    release_class: str
+    day: date
+    look: int = 1
+
+
+def judge_control(control: Control, policy: Policy, evidence: Mapping[str, Evidence], asked: Asked) -> Finding:
     """One control on the evidence it names."""
-    judgement = _judgement(control, policy, evidence, tier=tier, release_class=release_class, day=day)
+    judgement = _judgement(control, policy, evidence, asked)
     return Finding(
         control=control.id,
         area=control.area,
@@ -110,12 +124,12 @@ def judge_control(control: Control, policy: Policy, evidence: Mapping[str, Evide
     )
 
 
-def _judgement(control: Control, policy: Policy, evidence: Mapping[str, Evidence], *, tier: Tier, release_class: str, day: date) -> Judgement:
-    if not control.in_force(day):
+def _judgement(control: Control, policy: Policy, evidence: Mapping[str, Evidence], asked: Asked) -> Judgement:
+    if not control.in_force(asked.day):
         when = f"from {control.effective_from.isoformat()}" if control.effective_from else "announced, without a date"
-        return Judgement(status=FindingStatus.NOT_IN_FORCE, reason=f"Not in force on {day.isoformat()} ({when}); decides nothing")
-    if not tier.includes(control.tier):
-        return Judgement(status=FindingStatus.NOT_APPLICABLE, reason=f"Asked at tier {control.tier}; this model has to meet tier {tier}")
+        return Judgement(status=FindingStatus.NOT_IN_FORCE, reason=f"Not in force on {asked.day.isoformat()} ({when}); decides nothing")
+    if not asked.tier.includes(control.tier):
+        return Judgement(status=FindingStatus.NOT_APPLICABLE, reason=f"Asked at tier {control.tier}; this model has to meet tier {asked.tier}")
     check = checks().get(control.check)
     if check is None:
         why = PLANNED.get(control.check, f"this version has no check named {control.check}")
@@ -129,7 +143,8 @@ def _judgement(control: Control, policy: Policy, evidence: Mapping[str, Evidence
             parameters=check.parameters.model_validate(dict(control.parameters)),
             evidence=evidence,
             statistics=policy.statistics,
-            release_class=release_class,
+            release_class=asked.release_class,
+            look=asked.look,
         )
     except ValidationError as error:
         return Judgement(status=FindingStatus.ERROR, reason=f"The thresholds of {control.id} are not usable: {error.errors()[0]['msg']}")

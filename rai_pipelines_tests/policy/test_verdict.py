@@ -187,3 +187,30 @@ def test_a_control_in_force_without_a_check_reads_missing() -> None:
 
 def test_the_same_evidence_gives_the_same_bytes() -> None:
     assert verdict_on(good_evidence()).digest == verdict_on(good_evidence()).digest
+
+
+def test_an_intersection_outside_its_band_asks_for_a_review_and_fails_nothing() -> None:
+    bias = good_evidence()["bias_assessment"]
+    far = figure("impact_ratio", 0.4, 0.3, 0.52, attribute="sex × race", reference="1 × 1", comparison="2 × 3", scale="log", standard_error=0.17)
+    near = figure("impact_ratio", 0.78, 0.6, 1.01, attribute="sex × race", reference="1 × 1", comparison="2 × 4", scale="log", standard_error=0.16)
+    explored = bias.model_copy(update={"measurements": (*bias.measurements, far, near)})
+    verdict = verdict_on(replaced({"bias_assessment": explored}))
+    finding = verdict.finding("FAIR-S")
+    assert finding is not None
+    assert finding.status is FindingStatus.INCONCLUSIVE
+    summary, discovered = finding.figures[-2:]
+    assert (summary.metric, summary.value, summary.n) == ("intersections_outside", 1, 2)
+    assert "2 × 3" in discovered.label
+    assert "to be confirmed on new data" in str(discovered.note)
+
+
+def test_later_looks_need_stronger_evidence_to_fail_a_model() -> None:
+    odds = figure("equalized_odds_difference", 0.15, 0.118, 0.18, attribute="sex", standard_error=0.02)
+    bias = good_evidence()["bias_assessment"]
+    found = replaced({"bias_assessment": bias.model_copy(update={"measurements": (bias.measurements[0], odds)})})
+    statuses = []
+    for look in (1, 2, 12):
+        finding = judge(read_policy(), found, model_name="m", model_version="1", day=DAY, look=look).finding("FAIR-S")
+        assert finding is not None
+        statuses.append(finding.status)
+    assert statuses == [FindingStatus.FAIL, FindingStatus.INCONCLUSIVE, FindingStatus.INCONCLUSIVE]

@@ -17,6 +17,7 @@ from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
 from rai_pipelines.assessments.fairness.disparity import Few, between_groups
 from rai_pipelines.assessments.fairness.groups import JOIN, GroupCounts, group_counts, positives, rows, selected
 from rai_pipelines.assessments.fairness.rates import group_measurements, impact_ratios
+from rai_pipelines.assessments.fairness.regulators import regulator_tables
 from rai_pipelines.assessments.scoring import scored_evaluation
 from rai_pipelines.assessments.statistics.proportions import proportion
 from rai_pipelines.evidence.model import Measurement, State
@@ -60,13 +61,15 @@ def assess_bias(context: AuditContext, parameters: BiasParameters) -> Measured:
     tables = group_counts(counts, list(columns.protected_attributes), depth=depth)
     if columns.unit_id is not None:
         tables = [_with_units(counted, unit_moments(scored.source, attributes=counted.parts, unit=columns.unit_id, **counting)) for counted in tables]
-    return measure_tables(
+    measured = measure_tables(
         tables,
         attributes={name: attribute.reference for name, attribute in columns.protected_attributes.items()},
         parameters=parameters,
         seed=context.seed,
         labels={name: attribute.labels for name, attribute in columns.protected_attributes.items()},
     )
+    regulators = regulator_tables(tables, sheet.fairness, columns.protected_attributes, level=parameters.interval_level)
+    return replace(measured, details={**measured.details, "regulators": regulators}) if regulators else measured
 
 
 def measure_bias(counts: pd.DataFrame, *, attributes: Mapping[str, str], parameters: BiasParameters, seed: int) -> Measured:

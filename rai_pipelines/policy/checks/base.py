@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from rai_pipelines.evidence.model import Evidence, Measurement
 from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement
 from rai_pipelines.policy.model import Statistics
+from rai_pipelines.policy.sequential import alpha_at_look
 from rai_pipelines.policy.three_state import Band, judge_exact
 
 
@@ -26,13 +27,19 @@ class NoParameters(Threshold):
 
 @dataclass(frozen=True)
 class Question:
-    """What a check is asked: the thresholds and parameters of one control, and the evidence it names."""
+    """What a check is asked: the thresholds and parameters of one control, and the evidence it names; `look` counts new data."""
 
     threshold: Any
     parameters: Any
     evidence: Mapping[str, Evidence]
     statistics: Statistics
     release_class: str
+    look: int = 1
+
+    @property
+    def alpha(self) -> float:
+        """The level at which this look may fail the control."""
+        return alpha_at_look(self.statistics.alpha, self.look, looks_per_year=self.statistics.looks_per_year)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from rai_pipelines.evidence.model import Evidence, Measurement, State
 from rai_pipelines.policy.checks.base import Check, Question, Threshold, absent_figure
 from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conclude
-from rai_pipelines.policy.three_state import Band, Judged, judge_family
+from rai_pipelines.policy.three_state import Band, Judged, benjamini_hochberg, judge_family, p_outside
+
+SHOWN_INTERSECTIONS = 5
 
 
 def _ascending(band: tuple[float, float]) -> tuple[float, float]:
@@ -35,6 +38,12 @@ class GroupFairnessThreshold(Threshold):
         return self
 
 
+class GroupFairnessParameters(Threshold):
+    """What an intersection outside its threshold does: ask for a review, or be listed only."""
+
+    intersections: Literal["review", "disclose"] = "review"
+
+
 def judge_group_fairness(question: Question) -> Judgement:
     """All attributes and groups form one family for Holm; groups too small to judge are disclosed, and decide when they are many."""
     threshold: GroupFairnessThreshold = question.threshold
@@ -47,10 +56,52 @@ def judge_group_fairness(question: Question) -> Judgement:
         band = bands.get(measurement.metric)
         if band is not None and not _too_small_a_group(measurement):
             items.append(Judged(_label(measurement, evidence), measurement, band))
-    figures = judge_family(items, alpha=question.statistics.alpha)
+    figures = judge_family(items, alpha=question.alpha)
     figures += tuple(_gaps(items, evidence, threshold))
     figures += tuple(_disclosure(evidence, question.statistics.insufficient_share_max))
+    figures += tuple(_intersections(question, bands))
     return conclude(figures, passed="Every declared attribute stays within its thresholds, interval included")
+
+
+def _intersections(question: Question, bands: Mapping[str, Band]) -> Iterator[Figure]:
+    """Intersections are explored, not declared: with a false discovery rate of alpha those outside their band ask for a look, and fail nothing.
+
+    Benjamini and Hochberg (1995); they would have to be found again on new data to be more than a discovery.
+    """
+    evidence = question.evidence["bias_assessment"]
+    found = [(item, bands[item.metric]) for item in evidence.measurements if _is_intersection(item) and item.metric in bands]
+    tested = [(item, band, p) for item, band in found if (p := p_outside(item, band)) is not None]
+    if not tested:
+        return
+    adjusted = benjamini_hochberg([p for _, _, p in tested])
+    discovered = sorted(
+        ((q, item, band) for (item, band, _), q in zip(tested, adjusted, strict=True) if q < question.alpha),
+        key=lambda entry: (entry[0], entry[1].metric, str(entry[1].attribute), str(entry[1].comparison)),
+    )
+    undecided = FindingStatus.PASS if question.parameters.intersections == "disclose" else FindingStatus.INCONCLUSIVE
+    yield Figure(
+        label="intersections outside their thresholds",
+        metric="intersections_outside",
+        value=len(discovered),
+        n=len(tested),
+        denominator=len(tested),
+        threshold="none (explored, at a false discovery rate)",
+        status=undecided if discovered else FindingStatus.PASS,
+        note=f"{len(found) - len(tested)} comparisons have too few rows" if len(found) > len(tested) else None,
+    )
+    for q, item, band in discovered[:SHOWN_INTERSECTIONS]:
+        yield Figure(
+            label=_label(item, evidence),
+            metric=item.metric,
+            value=item.value,
+            interval=item.interval,
+            n=item.n,
+            denominator=item.denominator,
+            threshold=str(band),
+            status=undecided,
+            p_adjusted=q,
+            note="explored, not declared: to be confirmed on new data",
+        )
 
 
 def _asked(threshold: GroupFairnessThreshold) -> dict[str, Band]:
@@ -134,4 +185,4 @@ def _disclosure(evidence: Evidence, share_max: float) -> list[Figure]:
     return figures
 
 
-CHECKS = (Check("group_fairness", ("bias_assessment",), GroupFairnessThreshold, judge_group_fairness),)
+CHECKS = (Check("group_fairness", ("bias_assessment",), GroupFairnessThreshold, judge_group_fairness, GroupFairnessParameters),)

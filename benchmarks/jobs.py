@@ -156,7 +156,7 @@ def measure(name: str, path: Path, warm_up: Path, *, repeats: int, budget_s: flo
 
 
 def _fairness_here(path: Path, *, depth: int) -> Figures:
-    from rai_pipelines.assessments.fairness.bias import BiasParameters, measure_bias
+    from rai_pipelines.assessments.fairness.lattice import BiasParameters, measure_bias
     from rai_pipelines.tables.contingency import count_groups
 
     counts = count_groups(_source(path), attributes=ATTRIBUTES, bins={}, label="label", prediction="decision", favourable="1")

@@ -219,7 +219,8 @@ def assessment_of(name: str, policy: Policy) -> tuple[Assess, Parameters]:
 
             return assess_anonymity, AnonymityParameters()
         case "bias_assessment":
-            from rai_pipelines.assessments.fairness.bias import BiasParameters, assess_bias
+            from rai_pipelines.assessments.fairness.bias import assess_bias
+            from rai_pipelines.assessments.fairness.lattice import BiasParameters
 
             chosen = policy.statistics
             return assess_bias, BiasParameters(

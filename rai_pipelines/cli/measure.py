@@ -64,7 +64,7 @@ def bias(
     as_json: AsJson = False,
 ) -> None:
     """Selection rates, error rates, impact ratios and disparities by group, with intervals."""
-    from rai_pipelines.assessments.fairness.bias import BiasParameters, measure_bias
+    from rai_pipelines.assessments.fairness.lattice import BiasParameters, measure_bias
     from rai_pipelines.tables.contingency import count_groups
 
     references, edges = _references(reference or [], by), _bins(bins or [], by)

@@ -60,7 +60,8 @@ class Measurement(Record):
     """One figure with what it rests on.
 
     `n` is the number of rows looked at, `denominator` the number the rate is a share of (for a comparison: the smaller of the two).
-    A comparison names `reference` and `comparison`; a figure of one group names `group`; an overall figure names none.
+    A comparison names `reference` and `comparison`; a figure of one group names `group`; an overall figure names none. `outcome` is the
+    class that a multiclass figure is about (against all others).
     `standard_error` is on `scale` (`log` for ratios), so that a threshold that changes later can be tested again without the data.
     """
 
@@ -73,6 +74,7 @@ class Measurement(Record):
     group: str | None = None
     reference: str | None = None
     comparison: str | None = None
+    outcome: str | None = None
     state: State = State.MEASURED
     standard_error: float | None = Field(default=None, ge=0)
     scale: Literal["identity", "log"] = "identity"

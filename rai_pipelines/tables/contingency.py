@@ -52,7 +52,7 @@ def count_groups(
     """
     names = list(dict.fromkeys(attributes))
     outcomes = [prediction] if label is None else [prediction, label]
-    _check_columns(source, names, bins, label, prediction)
+    check_columns(source, names, bins, label, prediction)
     unbinned = [name for name in names if name not in bins]
     if not _looks_countable(source, unbinned, outcomes):
         _check_distinct_values(source, unbinned, outcomes, favourable)
@@ -159,7 +159,8 @@ def _translate(values: pd.Series, name: Any) -> pd.Series:
     return pd.Series(pd.array([name(value) for value in distinct], dtype=object), dtype=object).take(codes).reset_index(drop=True)
 
 
-def _check_columns(source: TableSource, names: Sequence[str], bins: Mapping[str, tuple[float, ...]], label: str | None, prediction: str) -> None:
+def check_columns(source: TableSource, names: Sequence[str], bins: Mapping[str, tuple[float, ...]], label: str | None, prediction: str) -> None:
+    """Raise `DataError` when a column is not there, an attribute has a reserved name, or bins cut what is no number."""
     source.require(*names, *([label] if label is not None else []), prediction)
     clash = [name for name in names if name in RESERVED]
     if clash:

@@ -1,205 +1,137 @@
 """Bias assessment: rates of every protected group and intersection, and how far apart they are, with uncertainty.
 
-Everything is computed from the contingency table of `tables.contingency`; Fairlearn's own functions give the headline figures.
+Everything is computed from counts that the engine of the table makes; Fairlearn's own functions give the headline figures.
 Small groups are disclosed as insufficient and never compared, so they can neither hide a disparity nor read as parity.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pydantic import Field
-
-from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
-from rai_pipelines.assessments.fairness.disparity import Few, between_groups
-from rai_pipelines.assessments.fairness.groups import JOIN, GroupCounts, group_counts, positives, rows, selected
-from rai_pipelines.assessments.fairness.rates import group_measurements, impact_ratios
+from rai_pipelines.assessments.base import AuditContext, Measured
+from rai_pipelines.assessments.fairness.groups import JOIN, GroupCounts, group_counts
+from rai_pipelines.assessments.fairness.lattice import BiasParameters, measure_tables
+from rai_pipelines.assessments.fairness.multiclass import measure_multiclass
+from rai_pipelines.assessments.fairness.regression import measure_regression
 from rai_pipelines.assessments.fairness.regulators import regulator_tables
-from rai_pipelines.assessments.scoring import scored_evaluation
-from rai_pipelines.assessments.statistics.proportions import proportion
-from rai_pipelines.evidence.model import Measurement, State
-from rai_pipelines.tables.clusters import unit_moments
+from rai_pipelines.assessments.scoring import Scored, scored_evaluation
+from rai_pipelines.errors import DataError
+from rai_pipelines.subjects.datasheet import Datasheet
+from rai_pipelines.tables.clusters import UnitMoments, unit_moments
 from rai_pipelines.tables.contingency import count_groups
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-CELL_COLUMNS = ["attribute", "group", "n", "selected", "positives", "true_positives", "false_positives", "labelled"]
-
-
-class BiasParameters(Parameters):
-    """What counts as enough data, and how uncertainty is computed. The attributes come from the datasheet."""
-
-    intersections_depth: int | None = Field(default=None, ge=1, le=4, description="Attributes combined at most; absent: as the datasheet says")
-    min_group_n: int = Field(default=30, ge=1, description="Rows below which a group is insufficient")
-    min_denominator: int = Field(default=20, ge=1, description="Rows that a rate must be a share of")
-    interval_level: float = Field(default=0.90, gt=0, lt=1)
-    resamples: int = Field(default=10_000, ge=200, le=100_000, description="Replicates behind the standard errors of disparities")
+from rai_pipelines.tables.outcomes import count_above_median, count_classes, residual_moments
 
 
 def assess_bias(context: AuditContext, parameters: BiasParameters) -> Measured:
-    """Group fairness of the evaluation table of a model version.
+    """Group fairness of the evaluation table of a model version, as its task asks.
 
     Raises:
         ModelMissing: no prediction column is declared and there is no model to make one.
         DataError: the table does not fit the datasheet; names table, column and values.
     """
     sheet = context.subject.datasheet
-    columns, scored = sheet.columns, scored_evaluation(context)
+    match sheet.task:
+        case "multiclass_classification":
+            return _of_classes(sheet, scored_evaluation(context), parameters, context.seed)
+        case "regression":
+            return _of_numbers(sheet, scored_evaluation(context), parameters)
+        case "scoring":
+            return _of_scores(context, parameters)
+        case "binary_classification":
+            return _of_decisions(sheet, scored_evaluation(context), parameters, context.seed)
+
+
+def _of_decisions(sheet: Datasheet, scored: Scored, parameters: BiasParameters, seed: int) -> Measured:
+    columns = sheet.columns
     counting: dict[str, Any] = {
-        "bins": {name: attribute.bins for name, attribute in columns.protected_attributes.items() if attribute.bins},
+        "bins": _bins(sheet),
         "label": scored.label_column,
         "prediction": scored.prediction_column,
         "favourable": columns.favourable_outcome,
         "weight": columns.weight,
     }
-    depth = parameters.intersections_depth or sheet.fairness.intersections_depth
     counts = count_groups(scored.source, attributes=tuple(columns.protected_attributes), **counting)
-    tables = group_counts(counts, list(columns.protected_attributes), depth=depth)
+    tables = group_counts(counts, list(columns.protected_attributes), depth=_depth(sheet, parameters))
     if columns.unit_id is not None:
         tables = [_with_units(counted, unit_moments(scored.source, attributes=counted.parts, unit=columns.unit_id, **counting)) for counted in tables]
-    measured = measure_tables(
-        tables,
-        attributes={name: attribute.reference for name, attribute in columns.protected_attributes.items()},
-        parameters=parameters,
-        seed=context.seed,
-        labels={name: attribute.labels for name, attribute in columns.protected_attributes.items()},
+    return _with_regulators(_of_tables(tables, sheet, parameters, seed), tables, sheet, parameters, "selection_rate")
+
+
+def _of_scores(context: AuditContext, parameters: BiasParameters) -> Measured:
+    """Scores without decisions: who scores above the median of all rows (the scoring rate of 6 RCNY 5-300)."""
+    sheet = context.subject.datasheet
+    columns = sheet.columns
+    if columns.score is None:
+        raise DataError("the datasheet names no score column", where=str(context.subject.version), hint="Add columns.score to datasheet.yaml")
+    counts, median = count_above_median(
+        context.table("evaluation"),
+        attributes=tuple(columns.protected_attributes),
+        bins=_bins(sheet),
+        label=columns.label,
+        score=columns.score,
+        favourable=columns.favourable_outcome,
     )
-    regulators = regulator_tables(tables, sheet.fairness, columns.protected_attributes, level=parameters.interval_level)
-    return replace(measured, details={**measured.details, "regulators": regulators}) if regulators else measured
+    tables = group_counts(counts, list(columns.protected_attributes), depth=_depth(sheet, parameters))
+    measured = _of_tables(tables, sheet, parameters, context.seed)
+    measured = replace(measured, details={**measured.details, "selected_means": f"a score above the median of all rows, {median:.9g}"})
+    return _with_regulators(measured, tables, sheet, parameters, "scoring_rate")
 
 
-def measure_bias(counts: pd.DataFrame, *, attributes: Mapping[str, str], parameters: BiasParameters, seed: int) -> Measured:
-    """Bias figures of a contingency table: `measure_tables` of its lattice.
-
-    Args:
-        counts: what `count_groups` returns for these attributes.
-        attributes: attribute to its reference group, or to `highest` for the group with the highest selection rate.
-        parameters: minimum sizes, interval level, resamples; without a depth, pairs of attributes are crossed.
-        seed: starts every generator.
-
-    Raises:
-        DataError: a declared reference group does not occur.
-    """
-    tables = group_counts(counts, list(attributes), depth=parameters.intersections_depth or 2)
-    return measure_tables(tables, attributes=attributes, parameters=parameters, seed=seed)
-
-
-def measure_tables(
-    tables: Sequence[GroupCounts],
-    *,
-    attributes: Mapping[str, str],
-    parameters: BiasParameters,
-    seed: int,
-    labels: Mapping[str, Mapping[str, str]] | None = None,
-) -> Measured:
-    """Bias figures of the counts of each attribute and intersection.
-
-    Args:
-        tables: single attributes first, as `group_counts` gives them.
-        attributes: attribute to its reference group, or to `highest`.
-        parameters: minimum sizes, interval level, resamples.
-        seed: starts every generator.
-        labels: what the codes of an attribute's groups mean, passed through to `details`.
-
-    Returns:
-        Per group the rates of `metrics.RATE_CELLS` (intersections: `LATTICE_RATES`) and balanced accuracy; per group against its
-        reference `impact_ratio`; per attribute the disparities of `metrics.RATES`; overall `labelled_share`, the share of rows whose
-        label has arrived.
-
-    Raises:
-        DataError: a declared reference group does not occur.
-    """
-    measurements: list[Measurement] = [_labelled_share(tables[0], parameters)]
-    details: dict[str, Any] = {"groups": {}, "cells": []}
-    apart = between_groups(tables, parameters, seed=seed)
-    for counted, (compared, few) in zip(tables, apart, strict=True):
-        reference, ratios = impact_ratios(counted, attributes, parameters)
-        measurements += [*group_measurements(counted, parameters), *ratios, *compared]
-        details["groups"][counted.attribute] = {
-            "insufficient": _insufficient_groups(counted, few),
-            "insufficient_denominator": few,
-            "reference": reference,
-            "labels": dict((labels or {}).get(counted.attribute, {})),
-        }
-        details["cells"] += _cells(counted)
-    total = int(tables[0].cells.sum())
-    details |= {
-        "cell_columns": CELL_COLUMNS,
-        "rows": total,
-        "unlabelled_rows": total - tables[0].labelled,
-        "resamples": parameters.resamples,
-        "rows_counted_as": _rows_counted_as(tables[0]),
-        "most_different": {
-            "attributes": _most_different(measurements, intersections=False),
-            "intersections": _most_different(measurements, intersections=True),
-        },
-    }
-    return Measured(measurements=tuple(measurements), details=details)
+def _of_classes(sheet: Datasheet, scored: Scored, parameters: BiasParameters, seed: int) -> Measured:
+    columns = sheet.columns
+    counts = count_classes(
+        scored.source,
+        attributes=tuple(columns.protected_attributes),
+        bins=_bins(sheet),
+        label=scored.label_column,
+        prediction=scored.prediction_column,
+        classes=columns.classes,
+        weight=columns.weight,
+    )
+    return measure_multiclass(
+        counts, classes=columns.classes, attributes=_references(sheet), parameters=parameters, seed=seed, depth=_depth(sheet, parameters)
+    )
 
 
-def _with_units(counted: GroupCounts, found: Any) -> GroupCounts:
+def _of_numbers(sheet: Datasheet, scored: Scored, parameters: BiasParameters) -> Measured:
+    if scored.label_column is None:
+        raise DataError("the datasheet names no label", where="regression", hint="Add columns.label: residuals need the true values")
+    columns = sheet.columns
+    moments = residual_moments(
+        scored.source,
+        attributes=tuple(columns.protected_attributes),
+        bins=_bins(sheet),
+        label=scored.label_column,
+        prediction=scored.prediction_column,
+    )
+    return measure_regression(moments, attributes=_references(sheet), parameters=parameters, depth=_depth(sheet, parameters))
+
+
+def _of_tables(tables: list[GroupCounts], sheet: Datasheet, parameters: BiasParameters, seed: int) -> Measured:
+    labels = {name: attribute.labels for name, attribute in sheet.columns.protected_attributes.items()}
+    return measure_tables(tables, attributes=_references(sheet), parameters=parameters, seed=seed, labels=labels)
+
+
+def _with_regulators(measured: Measured, tables: list[GroupCounts], sheet: Datasheet, parameters: BiasParameters, rate: str) -> Measured:
+    made = regulator_tables(tables, sheet.fairness, sheet.columns.protected_attributes, level=parameters.interval_level, rate=rate)
+    return replace(measured, details={**measured.details, "regulators": made}) if made else measured
+
+
+def _with_units(counted: GroupCounts, found: UnitMoments) -> GroupCounts:
     """The table with the moments of its units, in the order of its groups."""
     names = [JOIN.join(row) for row in found.groups.astype(str).itertuples(index=False)]
     order = [names.index(group) for group in counted.groups]
     return replace(counted, mass=found.mass[order], moments=found.moments[order], units=found.units[order])
 
 
-def _rows_counted_as(counted: GroupCounts) -> str:
-    if counted.units is not None:
-        return "rows of units that were drawn together; intervals follow from the variation between units"
-    return "independent rows" if counted.mass is None else "independent weighted rows"
+def _references(sheet: Datasheet) -> dict[str, str]:
+    return {name: attribute.reference for name, attribute in sheet.columns.protected_attributes.items()}
 
 
-def _labelled_share(counted: GroupCounts, parameters: BiasParameters) -> Measurement:
-    total = int(counted.cells.sum())
-    figure = proportion(counted.labelled, total, parameters.interval_level)
-    return Measurement(
-        metric="labelled_share", value=figure.value, interval=figure.interval, standard_error=figure.standard_error, n=total, denominator=total
-    )
+def _bins(sheet: Datasheet) -> dict[str, tuple[float, ...]]:
+    return {name: attribute.bins for name, attribute in sheet.columns.protected_attributes.items() if attribute.bins}
 
 
-def _insufficient_groups(counted: GroupCounts, insufficient: Few) -> dict[str, int]:
-    """Groups that a confirmed metric leaves out, with their rows: too few rows, or (where there are labels) too few of one outcome."""
-    names = ("selection_rate", "true_positive_rate", "false_positive_rate") if counted.labelled else ("selection_rate",)
-    left_out = {group for name in names for group in insufficient[name]}
-    return {group: int(n) for group, n in zip(counted.groups, rows(counted.cells), strict=True) if group in left_out}
-
-
-def _cells(counted: GroupCounts) -> list[list[Any]]:
-    """The integer counts behind the rates, so that a threshold can be compared exactly."""
-    columns = zip(
-        counted.groups,
-        rows(counted.cells),
-        selected(counted.cells),
-        positives(counted.cells),
-        counted.cells[:, 0],
-        counted.cells[:, 2],
-        counted.cells[:, :4].sum(axis=1),
-        strict=True,
-    )
-    return [[counted.attribute, group, *(int(number) for number in numbers)] for group, *numbers in columns]
-
-
-def _most_different(measurements: list[Measurement], *, intersections: bool) -> dict[str, Any] | None:
-    """The measured impact ratio furthest from 1 on the log scale; a ratio of 0 is the furthest."""
-    ratios = [
-        item
-        for item in measurements
-        if item.metric == "impact_ratio"
-        and item.state is State.MEASURED
-        and (JOIN in str(item.attribute)) is intersections
-        and item.value is not None
-    ]
-    if not ratios:
-        return None
-    furthest = max(ratios, key=lambda item: abs(math.log(item.value)) if item.value else math.inf)
-    return {
-        "attribute": furthest.attribute,
-        "reference": furthest.reference,
-        "comparison": furthest.comparison,
-        "impact_ratio": furthest.value,
-    }
+def _depth(sheet: Datasheet, parameters: BiasParameters) -> int:
+    return parameters.intersections_depth or sheet.fairness.intersections_depth

@@ -30,7 +30,7 @@ from rai_pipelines.assessments.security.feature_space import FeatureSpace, read_
 from rai_pipelines.assessments.security.malformed_inputs import probe_malformed_inputs
 from rai_pipelines.assessments.statistics.proportions import proportion
 from rai_pipelines.errors import DataError, ModelError
-from rai_pipelines.evidence.model import Measurement, State
+from rai_pipelines.evidence.model import Measurement, State, Status
 from rai_pipelines.subjects.subject import LoadedModel
 from rai_pipelines.tables.contingency import as_outcome
 from rai_pipelines.tables.source import TableSource
@@ -72,6 +72,9 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
         ModelError: the model does not load, does not say what it reads, or fails on rows of its own evaluation table.
         DataError: a table does not fit the datasheet.
     """
+    task = context.subject.datasheet.task
+    if task != "binary_classification":
+        return Measured(status=Status.MISSING, reason=f"robustness is measured for binary classifiers only, and the task is {task}")
     model = context.subject.load_model()
     columns = context.subject.datasheet.columns
     features = feature_names(context, model)

@@ -15,7 +15,7 @@ from rai_pipelines.assessments.validation.leakage import METRIC as LEAKAGE
 from rai_pipelines.assessments.validation.leakage import label_leakage
 from rai_pipelines.assessments.validation.suite import Expected, Margins, Outcome, Planned, Severity, plan, run
 from rai_pipelines.evidence.model import Measurement, State
-from rai_pipelines.subjects.datasheet import Columns
+from rai_pipelines.subjects.datasheet import Columns, Datasheet, Task
 from rai_pipelines.tables.contingency import as_outcome, group_name
 from rai_pipelines.tables.overlap import duplicate_rows, overlap
 from rai_pipelines.tables.profile import TableProfile, profile
@@ -85,7 +85,7 @@ def assess_data_validation(context: AuditContext, parameters: DataValidationPara
         suite = plan(name, table.expected, table.figures, training.figures if training and name != "training" else None, margins)
         planned += suite
         outcomes += run(suite, table.frame)
-        outcomes += _label_outcomes(table, columns.favourable_outcome)
+        outcomes += _label_outcomes(table, columns, context.subject.datasheet.task)
         measurements.append(Measurement(metric="rows", value=table.figures.rows, n=table.figures.rows, group=name))
         measurements += _missing_shares(table)
         measured, outcome = _duplicates(table, columns.row_id, parameters)
@@ -94,7 +94,7 @@ def assess_data_validation(context: AuditContext, parameters: DataValidationPara
     if training:
         outcomes += _type_outcomes(training, tables["evaluation"])
     measured_overlap, overlap_outcomes = _overlap(training, tables["evaluation"], columns, features, parameters)
-    leakage, leakage_outcomes = _leakage(training, columns, features, parameters, context.seed)
+    leakage, leakage_outcomes = _leakage(training, context.subject.datasheet, features, parameters, context.seed)
     outcomes += [*overlap_outcomes, *leakage_outcomes]
     return Measured(
         measurements=(*_totals(outcomes, tables), *measurements, *measured_overlap, *leakage),
@@ -147,17 +147,25 @@ def _read(source: TableSource, expected: Expected, parameters: DataValidationPar
     return _Table(source, expected, figures, source.sample(parameters.max_rows, seed=seed, columns=present or source.columns[:1]))
 
 
-def _label_outcomes(table: _Table, favourable: str) -> list[Outcome]:
+def _label_outcomes(table: _Table, columns: Columns, task: Task) -> list[Outcome]:
     """Counted over all rows, because a sample can miss a rare class. Labels are named as groups are: 1, 1.0 and true are one name."""
     label, name = table.expected.label, table.source.name
     if label is None or label not in table.figures.columns:
         return []
     import pandas as pd
 
-    values = table.figures.columns[label].values
+    favourable, found = columns.favourable_outcome, table.figures.columns[label]
+    if task == "regression":
+        numeric = found.kind == "numeric" and found.infinite == 0
+        return [Outcome(name, "label_to_be_finite_numbers", label, "critical", numeric, f"{found.kind}, {found.infinite} infinite", "finite numbers")]
+    values = found.values
     distinct = pd.Series([value for value, _ in values or ()], dtype=object)
     classes = len({group_name(value) for value in distinct})
     observed = f"{classes} classes" if values is not None else "too many values for a label"
+    if task == "multiclass_classification":
+        strange = sorted({group_name(value) for value in distinct} - set(columns.classes)) if values is not None else ["too many values"]
+        words = f"one of the {len(columns.classes)} declared classes"
+        return [Outcome(name, "label_to_be_declared_class", label, "critical", not strange, f"{len(strange)} other values", words)]
     contains = bool((as_outcome(distinct, favourable) == 1).any())
     expected = f"the class {favourable}"
     return [
@@ -236,14 +244,18 @@ def _overlap(
 
 
 def _leakage(
-    training: _Table | None, columns: Columns, features: Sequence[str], parameters: DataValidationParameters, seed: int
+    training: _Table | None, sheet: Datasheet, features: Sequence[str], parameters: DataValidationParameters, seed: int
 ) -> tuple[tuple[Measurement, ...], list[Outcome]]:
+    columns, task = sheet.columns, sheet.task
     label = columns.label
     why = NO_TRAINING if training is None else "the datasheet names no label" if label is None else None
     if why is None and training is not None and label not in training.frame.columns:
         why = f"the training table has no label column {label!r}"
     if why is not None or training is None or label is None:
         return (Measurement(metric=LEAKAGE, value=None, state=State.UNAVAILABLE, note=why),), []
+    if task != "binary_classification":
+        note = f"leakage is measured for two classes only; the task is {task}"
+        return (Measurement(metric=LEAKAGE, value=None, state=State.UNAVAILABLE, note=note),), []
     outcome = as_outcome(training.frame[label], columns.favourable_outcome)
     named = [name for name in features if name != label]
     codes = training.expected.codes

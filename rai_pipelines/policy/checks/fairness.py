@@ -151,7 +151,7 @@ def _too_small_a_group(measurement: Measurement) -> bool:
 
 
 def _label(measurement: Measurement, evidence: Evidence) -> str:
-    metric = measurement.metric.replace("_", " ")
+    metric = measurement.metric.replace("_", " ") + (f" for class {measurement.outcome}" if measurement.outcome is not None else "")
     if measurement.comparison is not None and measurement.reference is not None:
         compared, reference = (evidence.spoken(measurement.attribute, group) for group in (measurement.comparison, measurement.reference))
         return f"{metric} of {measurement.attribute}={compared} against {reference}"

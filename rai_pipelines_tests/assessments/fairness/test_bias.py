@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.tree import DecisionTreeClassifier
 
 from rai_pipelines.assessments.base import Measured
-from rai_pipelines.assessments.fairness.bias import BiasParameters, measure_bias
+from rai_pipelines.assessments.fairness.lattice import BiasParameters, measure_bias
 from rai_pipelines.errors import DataError
 from rai_pipelines.evidence.canonical import canonical_json, plain
 from rai_pipelines.evidence.model import Measurement, State

@@ -1,0 +1,193 @@
+"""Counts for models that say more than yes or no: several classes, numbers, and scores without decisions. One scan each, in the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rai_pipelines.errors import DataError
+from rai_pipelines.tables.contingency import (
+    MAX_CELLS,
+    MISSING,
+    as_outcome,
+    check_columns,
+    group_key,
+    group_name,
+    named_groups,
+    usable_weight,
+    without_nan,
+)
+from rai_pipelines.tables.source import TableSource
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN_VALUES = 5
+POWERS = 4  # of residuals: the fourth gives the standard error of the mean square
+SIGNIFICANT_DIGITS = 12  # engines add in parallel
+
+
+def count_classes(
+    source: TableSource,
+    *,
+    attributes: Sequence[str],
+    bins: Mapping[str, tuple[float, ...]],
+    label: str | None,
+    prediction: str,
+    classes: Sequence[str],
+    weight: str | None = None,
+) -> pd.DataFrame:
+    """Counts of rows by group, true class and predicted class.
+
+    Returns:
+        One row per occupied cell: the `attributes` and `prediction` as text, `label` as text or None where there is none, `count`; with
+        `weight` also `weight` and `weight_squares`.
+
+    Raises:
+        DataError: the table is empty or lacks a column; a label or prediction is none of `classes`; a row has no prediction; a weight is
+            not a finite number above 0; there are too many groups.
+    """
+    import pandas as pd
+
+    names = list(dict.fromkeys(attributes))
+    check_columns(source, names, bins, label, prediction)
+    source.count_rows()
+    table = source.table()
+    keys = {f"a{position}": group_key(table, name, bins) for position, name in enumerate(names)}
+    keys |= {"p": without_nan(table[prediction])} | ({} if label is None else {"y": without_nan(table[label])})
+    chosen = table.select(**keys, **({} if weight is None else {"w": usable_weight(source, weight)}))
+    figures: dict[str, Any] = {"n": chosen.count()}
+    if weight is not None:
+        figures |= {"w": chosen["w"].sum(), "q": (chosen["w"] * chosen["w"]).sum(), "bad": chosen["w"].isnull().sum()}
+    found = source.run(chosen.group_by(list(keys)).aggregate(**figures).limit(MAX_CELLS + 1))
+    if len(found) > MAX_CELLS:
+        raise DataError(f"groups and classes make more than {MAX_CELLS:,} cells", where=source.shown, hint="Declare bins or fewer attributes")
+    if weight is not None and int(found["bad"].sum()):
+        raise DataError(f"weight column {weight!r} is not a finite number above 0 in {int(found['bad'].sum()):,} rows", where=source.shown)
+    frame: dict[str, Any] = named_groups(found, names, bins)
+    frame["prediction"] = [group_name(value) for value in found["p"]]
+    frame["label"] = [group_name(value) for value in found["y"]] if label is not None else [MISSING] * len(found)
+    frame["count"] = found["n"].astype("int64")
+    if weight is not None:
+        frame |= {"weight": found["w"].astype(float), "weight_squares": found["q"].astype(float)}
+    counts = pd.DataFrame(frame)
+    _check_classes(counts, {"prediction": prediction, "label": label}, classes, source)
+    counts["label"] = counts["label"].where(counts["label"] != MISSING, None)
+    return counts.sort_values([*names, "label", "prediction"], na_position="first").reset_index(drop=True)
+
+
+def one_vs_rest(counts: pd.DataFrame, outcome: str) -> pd.DataFrame:
+    """The table of `count_classes` as a table of `count_groups` in which `outcome` is the favourable one."""
+    import pandas as pd
+
+    label = pd.array([pd.NA if value is None or value != value else int(value == outcome) for value in counts["label"]], dtype="Int64")  # noqa: PLR0124 (NaN)
+    return counts.assign(label=label, prediction=(counts["prediction"] == outcome).astype("int64"))
+
+
+def count_above_median(
+    source: TableSource, *, attributes: Sequence[str], bins: Mapping[str, tuple[float, ...]], label: str | None, score: str, favourable: str
+) -> tuple[pd.DataFrame, float]:
+    """The table of `count_groups` where a score above the median of all rows is the favourable decision; and the median.
+
+    The median is exact: the engine sorts the scores (and spills when they do not fit).
+
+    Raises:
+        DataError: as `count_groups`; or a score is missing or not a finite number.
+    """
+    import ibis
+    import pandas as pd
+
+    names = list(dict.fromkeys(attributes))
+    check_columns(source, names, bins, label, score)
+    source.count_rows()
+    table = source.table()
+    if not table[score].type().is_numeric():
+        raise DataError(f"score column {score!r} is not numeric ({table[score].type()})", where=source.shown, hint="Name a column of scores")
+    number = without_nan(table[score].cast("float64"))
+    strange = int(source.run(ibis.ifelse(number.isnull() | number.isinf(), 1, 0).sum()))
+    if strange:
+        raise DataError(f"score column {score!r} has {strange:,} values that are not finite numbers", where=source.shown, hint="Score every row")
+    median = float(source.run(number.median()))
+    keys = {f"a{position}": group_key(table, name, bins) for position, name in enumerate(names)}
+    keys |= {"p": ibis.ifelse(number > median, 1, 0)} | ({} if label is None else {"y": without_nan(table[label])})
+    chosen = table.select(**keys)
+    found = source.run(chosen.group_by(list(keys)).aggregate(n=chosen.count()).limit(MAX_CELLS + 1))
+    if len(found) > MAX_CELLS:
+        raise DataError(f"the attributes make more than {MAX_CELLS:,} groups", where=source.shown, hint="Declare fewer attributes, or wider bins")
+    frame: dict[str, Any] = named_groups(found, names, bins)
+    frame["label"] = as_outcome(found["y"], favourable) if label is not None else pd.array([pd.NA] * len(found), dtype="Int64")
+    frame |= {"prediction": found["p"].astype("int64"), "count": found["n"].astype("int64")}
+    return pd.DataFrame(frame).sort_values([*names, "label", "prediction"], na_position="first").reset_index(drop=True), median
+
+
+def residual_moments(
+    source: TableSource, *, attributes: Sequence[str], bins: Mapping[str, tuple[float, ...]], label: str, prediction: str
+) -> pd.DataFrame:
+    """Sums of powers of the residual (prediction minus label) and of the prediction, by group.
+
+    Returns:
+        One row per group: the `attributes` as text, `count` (rows), `labelled`, `r1`..`r4` (sums of powers of the residual over labelled
+        rows), `p1`, `p2` (of the prediction less `centre`, over all rows); `centre`, about the mean of all predictions, keeps the digits of
+        predictions that are large and alike.
+
+    Raises:
+        DataError: the table is empty, lacks a column, or label or prediction are not finite numbers where they are given; a row has no
+            prediction.
+    """
+    import ibis
+    import pandas as pd
+
+    names = list(dict.fromkeys(attributes))
+    check_columns(source, names, bins, label, prediction)
+    source.count_rows()
+    table = source.table()
+    for name in (label, prediction):
+        if not table[name].type().is_numeric():
+            raise DataError(f"column {name!r} is not numeric ({table[name].type()})", where=source.shown, hint="A regression predicts numbers")
+    keys = {f"a{position}": group_key(table, name, bins) for position, name in enumerate(names)}
+    chosen = table.select(**keys, p=without_nan(table[prediction].cast("float64")), y=without_nan(table[label].cast("float64")))
+    centre = source.run(chosen.p.mean(where=~chosen.p.isinf()))
+    middle = float(f"{float(centre):.6g}") if centre is not None and centre == centre else 0.0  # noqa: PLR0124 (NaN)
+    chosen = chosen.mutate(
+        r=chosen.p - chosen.y, d=chosen.p - middle, strange=ibis.ifelse(chosen.p.isnull() | chosen.p.isinf() | chosen.y.isinf(), 1, 0)
+    )
+    sums = {f"r{power}": _power(chosen.r, power).sum().coalesce(0.0) for power in range(1, POWERS + 1)}
+    sums |= {f"p{power}": _power(chosen.d, power).sum().coalesce(0.0) for power in (1, 2)}
+    aggregated = chosen.group_by(list(keys)).aggregate(count=chosen.count(), labelled=chosen.y.count(), strange=chosen.strange.sum(), **sums)
+    found = source.run(aggregated.limit(MAX_CELLS + 1))
+    strange = int(found["strange"].sum())
+    if strange:
+        raise DataError(
+            f"{strange:,} rows have no prediction, or an infinite one or label", where=source.shown, hint="Give every row a finite number"
+        )
+    moments = pd.DataFrame(named_groups(found, names, bins))
+    for name in ("count", "labelled"):
+        moments[name] = found[name].astype("int64")
+    for name in sums:
+        moments[name] = [float(f"{float(value):.{SIGNIFICANT_DIGITS}g}") for value in found[name]]
+    moments["centre"] = middle
+    return moments.sort_values(names).reset_index(drop=True)
+
+
+def _power(column: Any, power: int) -> Any:
+    value = column
+    for _ in range(power - 1):
+        value = value * column
+    return value
+
+
+def _check_classes(counts: pd.DataFrame, columns: Mapping[str, str | None], classes: Sequence[str], source: TableSource) -> None:
+    for part, name in columns.items():
+        strange = sorted(set(counts[part]) - set(classes) - {MISSING})
+        if strange and name is not None:
+            shown = ", ".join(map(repr, strange[:SHOWN_VALUES])) + (", …" if len(strange) > SHOWN_VALUES else "")
+            raise DataError(
+                f"column {name!r} has values that are none of the declared classes: {shown}",
+                where=source.shown,
+                hint=f"columns.classes declares {', '.join(map(repr, classes))}",
+            )
+    undecided = int(counts.loc[counts["prediction"] == MISSING, "count"].sum())
+    if undecided:
+        raise DataError(
+            f"column {columns['prediction']!r} has no decision in {undecided:,} rows", where=source.shown, hint="Give every row a decision"
+        )

@@ -12,59 +12,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import Row, as_markdown, as_text
+from benchmarks.cases import CASES, Case
+from benchmarks.environments import python_of
+from benchmarks.report import Measured, Row, as_markdown, as_text
 
 ROOT = Path(__file__).parents[1]
 WARM_UP_ROWS = 5_000
 TOLERANCE = 1e-12
-LARGE_FACTOR = 10
 QUICK_ROWS = 50_000
 REPEATS, BUDGET_S = 3, 25.0
-
-
-@dataclass(frozen=True)
-class Case:
-    """One comparison: the first of `jobs` is this project's and the others are measured against it."""
-
-    title: str
-    table: str
-    factor: int
-    jobs: tuple[tuple[str, str], ...]
-
-
-HERE = "this project"
-CASES = (
-    Case(
-        "Group fairness, 3 attributes × label × decision",
-        "attributes",
-        1,
-        (
-            ("fairness_here", f"{HERE} (with intervals)"),
-            ("fairness_here_with_pairs", f"{HERE} (with intervals, and all pairs of attributes)"),
-            ("fairness_fairlearn", "Fairlearn MetricFrame on raw rows (no intervals)"),
-            ("fairness_pandas", "pandas crosstab, rates by hand (no intervals)"),
-        ),
-    ),
-    Case(
-        "Group fairness, 3 attributes × label × decision",
-        "attributes",
-        LARGE_FACTOR,
-        (
-            ("fairness_here", f"{HERE} (with intervals)"),
-            ("fairness_here_with_pairs", f"{HERE} (with intervals, and all pairs of attributes)"),
-            ("fairness_pandas", "pandas crosstab, rates by hand (no intervals)"),
-        ),
-    ),
-    Case("k-anonymity, few classes (sex, race, age)", "all", 1, (("classes_few_here", HERE), ("classes_few_pandas", "pandas groupby.size"))),
-    Case("k-anonymity, many classes (sex, age, postcode)", "all", 1, (("classes_many_here", HERE), ("classes_many_pandas", "pandas groupby.size"))),
-    Case(
-        "Data-validation profile, 8 columns", "all", 1, (("profile_here", HERE), ("profile_pandas", "pandas describe, isna, nunique, value_counts"))
-    ),
-)
 
 
 def main() -> int:
@@ -76,29 +35,11 @@ def main() -> int:
     found: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="rai-benchmarks-") as folder:
         for case in CASES:
-            data, warm_up = (_people(Path(folder), case.table, size) for size in (rows * case.factor, WARM_UP_ROWS))
-            first: dict[str, Any] | None = None
-            for job, title in case.jobs:
-                print(f"· {case.title}, {rows * case.factor:,} rows: {title}", file=sys.stderr, flush=True)
-                made = _child("benchmarks.jobs", job, str(data), str(warm_up), str(repeats), str(BUDGET_S))
-                agree = None if first is None else _agree(first["figures"], made["figures"])
-                first = first or made
-                found.append(
-                    Row(
-                        case=case.title,
-                        rows=rows * case.factor,
-                        what=title,
-                        seconds=min(made["seconds"]),
-                        runs=len(made["seconds"]),
-                        ratio=min(made["seconds"]) / min(first["seconds"]),
-                        peak_mb=made["peak_mb"],
-                        idle_mb=made["idle_mb"],
-                        figures=len(made["figures"]),
-                        agree=agree,
-                    )
-                )
+            if options.only and options.only not in case.title:
+                continue
+            found += _run(case, max(WARM_UP_ROWS, int(rows * case.factor)), Path(folder), repeats)
     print(as_text(found))
-    out = options.out or (None if options.quick or options.rows is not None else ROOT / "docs" / "benchmarks.md")
+    out = options.out or (None if options.quick or options.rows is not None or options.only else ROOT / "docs" / "benchmarks.md")
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(as_markdown(found, total_s=time.perf_counter() - started), encoding="utf-8")
@@ -106,11 +47,30 @@ def main() -> int:
     return 1 if any(row.agree is False for row in found) else 0
 
 
+def _run(case: Case, rows: int, folder: Path, repeats: int) -> list[Row]:
+    """All lines of a case. A peer that cannot be installed is a line that says so."""
+    data, warm_up = (_people(folder, case.table, size) for size in (rows, WARM_UP_ROWS))
+    lines: list[Row] = []
+    first: dict[str, Any] | None = None
+    for line in case.lines:
+        print(f"· {case.title}, {rows:,} rows: {line.title}", file=sys.stderr, flush=True)
+        python = sys.executable if line.environment is None else python_of(line.environment, ROOT / ".make" / "benchmarks")
+        if isinstance(python, str) and line.environment is not None:  # a text in place of a path says why there is none
+            lines.append(Row(case=case.title, rows=rows, what=f"{line.title}: not measured, {python}", measured=None))
+            continue
+        made = _child(str(python), *line.job.split("."), str(data), str(warm_up), str(repeats), str(BUDGET_S))
+        agree = None if first is None else _agree(first["figures"], made["figures"], shared=case.shared_figures)
+        first = first or made
+        lines.append(Row(case=case.title, rows=rows, what=line.title, measured=Measured.of(made, first), agree=agree))
+    return lines
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Benchmarks against peers, with the check that figures agree.")
     parser.add_argument("--rows", type=int, help="rows of the base size (default 1,000,000); the large size is ten times as many")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROWS:,} rows and one run each; nothing is written unless --out is given")
     parser.add_argument("--out", type=Path, help="Markdown file to write (default, for the full size only: docs/benchmarks.md)")
+    parser.add_argument("--only", help="only the cases whose title has this text; nothing is written unless --out is given")
     options = parser.parse_args()
     if options.rows is not None and options.rows < WARM_UP_ROWS:
         parser.error(f"--rows: at least {WARM_UP_ROWS}")
@@ -125,17 +85,23 @@ def _people(folder: Path, table: str, rows: int) -> Path:
     return path
 
 
-def _child(module: str, *arguments: str) -> dict[str, Any]:
-    ended = subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    made: dict[str, Any] = json.loads(ended.stdout)
+def _child(python: str, *arguments: str) -> dict[str, Any]:
+    command = [python, "-W", "ignore", "-m", "benchmarks.run_job", *arguments]
+    ended = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    if ended.returncode:
+        raise SystemExit(f"{' '.join(arguments[:2])} failed:\n{ended.stderr}")
+    made: dict[str, Any] = json.loads(ended.stdout.strip().splitlines()[-1])  # some peers greet on standard output
     return made
 
 
-def _agree(ours: dict[str, float], theirs: dict[str, float]) -> bool:
-    """Whether both have the same figures, each equal to 1e-12 (relative for numbers above 1)."""
-    return bool(ours) and ours.keys() == theirs.keys() and all(
-        math.isclose(ours[name], theirs[name], rel_tol=TOLERANCE, abs_tol=TOLERANCE) for name in ours
-    )  # fmt: skip
+def _agree(ours: dict[str, float], theirs: dict[str, float], *, shared: bool) -> bool:
+    """Whether both have the same figures, each equal to 1e-12 (relative for numbers above 1). `shared`: theirs may be fewer, and all are ours."""
+    names = theirs.keys()
+    return (
+        bool(theirs)
+        and (names <= ours.keys() if shared else names == ours.keys())
+        and all(math.isclose(ours[name], theirs[name], rel_tol=TOLERANCE, abs_tol=TOLERANCE) for name in names)
+    )
 
 
 if __name__ == "__main__":

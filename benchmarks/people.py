@@ -8,15 +8,19 @@ from pathlib import Path
 BLOCK_ROWS = 1_000_000
 ATTRIBUTES = ("sex", "race", "age_band")
 QUASI_FEW = ("sex", "race", "age")
+QUASI_FOUR = ("sex", "race", "age_band", "region")
 QUASI_MANY = ("sex", "age", "postcode")
+QUASI_EIGHT = ("sex", "race", "age", "postcode", "region", "visits", "label", "decision")
+SENSITIVE = "condition"
 PROFILED = ("sex", "race", "age", "income", "visits", "region", "label", "decision")
 SEED = 20261201
 
 
-def write_people(path: Path, rows: int, *, attributes_only: bool) -> None:
-    """`rows` people: three protected attributes, true outcome, decision; and, unless `attributes_only`, the columns that can identify.
+def write_people(path: Path, rows: int, *, attributes_only: bool, words: bool = False) -> None:
+    """`rows` people: three protected attributes, true outcome, decision; unless `attributes_only` also what can identify, and a sensitive column.
 
-    Groups differ in base rate and in selection rate; 2 % of incomes are missing.
+    With `words` the attributes are texts, as they mostly are in practice, and not codes. Groups differ in base rate and in selection rate;
+    2 % of incomes are missing.
     """
     import numpy as np
     import pyarrow as pa
@@ -32,6 +36,9 @@ def write_people(path: Path, rows: int, *, attributes_only: bool) -> None:
         label = (rng.random(size) < 0.4 - 0.02 * race + 0.05 * (sex == 1)).astype("int8")
         decision = (rng.random(size) < 0.25 + 0.4 * label - 0.015 * race).astype("int8")
         columns = {"sex": sex, "race": race, "age_band": ((age - 18) // 10).astype("int8"), "label": label, "decision": decision}
+        if words:
+            texts = {name: [f"{name} {code}" for code in range(8)] for name in ATTRIBUTES}
+            columns |= {name: pa.DictionaryArray.from_arrays(columns[name], texts[name]).cast("string") for name in ATTRIBUTES}
         if not attributes_only:
             income = np.round(rng.lognormal(10.5, 0.5, size), 2)
             income[rng.random(size) < 0.02] = np.nan
@@ -40,6 +47,7 @@ def write_people(path: Path, rows: int, *, attributes_only: bool) -> None:
                 "income": income,
                 "visits": rng.poisson(3, size).astype("int16"),
                 "postcode": rng.integers(0, 20_000, size).astype("int32"),
+                "condition": rng.choice(np.arange(8), size, p=[0.5, 0.2, 0.1, 0.08, 0.05, 0.04, 0.02, 0.01]).astype("int8"),
                 "region": np.array(["north", "east", "south", "west"], dtype=object)[rng.integers(0, 4, size)],
             }
         table = pa.table(columns)
@@ -50,4 +58,4 @@ def write_people(path: Path, rows: int, *, attributes_only: bool) -> None:
 
 
 if __name__ == "__main__":
-    write_people(Path(sys.argv[1]), int(sys.argv[2]), attributes_only=sys.argv[3] == "attributes")
+    write_people(Path(sys.argv[1]), int(sys.argv[2]), attributes_only=sys.argv[3] != "all", words=sys.argv[3] == "words")

@@ -19,7 +19,7 @@ def test_every_peer_computes_the_same_figures_and_the_report_names_no_host(tmp_p
     lines = [line for line in (tmp_path / "benchmarks.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
     agreed = [line.rsplit("|", 2)[1].strip() for line in lines if not line.startswith("| what")]
     assert sorted(set(agreed)) == ["yes", "–"]
-    assert agreed.count("–") == 5
+    assert agreed.count("–") >= 11
 
 
 def test_fewer_rows_than_the_warm_up_are_a_usage_error() -> None:

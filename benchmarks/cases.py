@@ -1,0 +1,87 @@
+"""What is compared with what. The first line of a case is this project's; the others are measured against it in the same run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HERE = "this project"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One job (`module.function`), in words; `environment` is the peer's own one, absent for this project's."""
+
+    job: str
+    title: str
+    environment: str | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison over `factor` times the base rows of a table of that kind; `share` compares only the figures that both have."""
+
+    title: str
+    table: str
+    factor: float
+    lines: tuple[Line, ...]
+    shared_figures: bool = False
+
+
+LATTICE = "Group fairness: 3 attributes, their pairs and the triple"
+CASES = (
+    Case(
+        LATTICE,
+        "attributes",
+        1,
+        (
+            Line("fairness_here.lattice", f"{HERE} (whole lattice, intervals, 10,000 replicates)"),
+            Line("fairness_peers.metric_frame", "Fairlearn MetricFrame on raw rows (3 attributes, points)"),
+            Line("fairness_peers.metric_frame_without_stack", "the same, freed of its np.stack"),
+            Line("fairness_peers.aequitas", "Aequitas Group (3 attributes, points)", "aequitas"),
+            Line("fairness_peers.aif360", "AIF360 (3 attributes, two rates, points)", "aif360"),
+        ),
+        shared_figures=True,
+    ),
+    Case(
+        f"{LATTICE}; attributes are codes",
+        "attributes",
+        10,
+        (
+            Line("fairness_here.cells", f"{HERE} (whole lattice, intervals, 10,000 replicates)"),
+            Line("fairness_peers.crosstab", "pandas read_parquet and one crosstab (counts of the triple)"),
+        ),
+    ),
+    Case(
+        f"{LATTICE}; attributes are texts",
+        "words",
+        10,
+        (
+            Line("fairness_here.cells", f"{HERE} (whole lattice, intervals, 10,000 replicates)"),
+            Line("fairness_peers.crosstab", "pandas read_parquet and one crosstab (counts of the triple)"),
+        ),
+    ),
+    Case(f"{LATTICE}; memory", "attributes", 100, (Line("fairness_here.lattice", HERE),)),
+    Case("Share of the time that intervals and replicates take", "attributes", 10, (Line("fairness_here.interval_share", HERE),)),
+    Case(
+        "k, distinct l, entropy l and t over 4 quasi-identifiers",
+        "all",
+        0.1,
+        (Line("privacy.k_and_l_here", f"{HERE} (k, l, entropy l, t)"), Line("privacy.k_and_l_pycanon", "pyCANON (k and l only)", "pycanon")),
+    ),
+    Case("k, distinct l, entropy l and t over 4 quasi-identifiers", "all", 1, (Line("privacy.models_here", HERE),)),
+    Case("k, distinct l, entropy l and t over 4 quasi-identifiers", "all", 10, (Line("privacy.models_here", HERE),)),
+    Case("k, few classes (sex, race, age)", "all", 1, (Line("privacy.few_here", HERE), Line("privacy.few_pandas", "pandas groupby.size"))),
+    Case("k, many classes (sex, age, postcode)", "all", 1, (Line("privacy.many_here", HERE), Line("privacy.many_pandas", "pandas groupby.size"))),
+    Case("k over 8 quasi-identifiers, engine limited to 1 GB", "all", 10, (Line("privacy.eight_here", HERE),)),
+    Case(
+        "Data-validation profile, 8 columns",
+        "all",
+        1,
+        (
+            Line("profiles.here", HERE),
+            Line("profiles.by_great_expectations", "Great Expectations on pandas, the same observed values without value counts"),
+            Line("profiles.by_pandas", "pandas describe, isna, nunique, value_counts"),
+        ),
+        shared_figures=True,
+    ),
+)

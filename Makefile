@@ -23,7 +23,7 @@ dev: .make/main  ## Dagster UI and daemon on the demo's home (http://127.0.0.1:3
 test: .make/dev lint  ## Lint, types, import directions, and the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
-test-all: .make/dev lint  ## The same with the slow suites
+test-all: .make/spark lint  ## The same with the slow suites (Spark needs a Java of 17 or later)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
 
 lint: .make/dev  ## ruff, mypy (strict), import-linter
@@ -50,6 +50,7 @@ lock: .make/uv  ## Resolve the dependencies anew
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade -q --extra dev pyproject.toml -o requirements/dev.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q --extra demo --extra build pyproject.toml -c requirements/dev.lock -o requirements/main.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q --extra dev --extra browser pyproject.toml -c requirements/dev.lock -o requirements/browser.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q --extra dev --extra spark pyproject.toml -c requirements/dev.lock -o requirements/spark.lock
 
 clean:  ## Remove the environment and the demo's home
 	rm -rf .venv .make .rai
@@ -60,7 +61,7 @@ clean:  ## Remove the environment and the demo's home
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
 	@mkdir -p .make && touch $@
 
-.make/main .make/dev .make/browser: .make/%: requirements/%.lock pyproject.toml .make/uv
+.make/main .make/dev .make/browser .make/spark: .make/%: requirements/%.lock pyproject.toml .make/uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r $<
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --offline -e .
 	@mkdir -p .make && touch $@

@@ -120,6 +120,7 @@ class Auditor:
                 scratch=self.settings.scratch_dir,
                 policy=self.policy.label,
                 policy_digest=self.policy.digest,
+                table_memory_limit=self.settings.table_memory_limit,
             )
         return self._contexts[version.key]
 

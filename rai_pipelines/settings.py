@@ -40,6 +40,11 @@ class Settings(BaseSettings):
     policy_file: Path | None = Field(default=None, description="Policy in force; default: the one shipped with the package")
     trust_pickled_models: bool = Field(default=False, description="Load pickle and cloudpickle model files in this process")
     trusted_skops_types: tuple[str, ...] = Field(default=(), description="Extra types that a skops model file may name")
+    table_memory_limit: str = Field(
+        default="2GB",
+        pattern=r"^\d+(\.\d+)?\s*[KMGTkmgt]i?[Bb]$",
+        description="What DuckDB may hold in memory for one table; more spills below TMPDIR",
+    )
     seed: int = Field(default=20261201, ge=0, lt=2**32, description="Seed of every random draw of an audit; recorded in the evidence")
     live_aliases: tuple[str, ...] = Field(default=("champion", "production"), description="Registry aliases that mean: in use")
     live_tag: str = Field(default="stage", description="Registry tag that means in use when its value is 'production'")

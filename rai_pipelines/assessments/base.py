@@ -56,6 +56,7 @@ class AuditContext:
     policy: str | None = None
     policy_digest: str | None = None
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    table_memory_limit: str = "2GB"
     _tables: dict[str, TableSource] = field(default_factory=dict, compare=False, repr=False)
 
     def table(self, name: str) -> TableSource:
@@ -68,7 +69,9 @@ class AuditContext:
             reference = getattr(self.subject.datasheet.data, name)
             if reference is None:
                 raise DataError(f"the datasheet names no {name} data", where=str(self.subject.version), hint=f"Add data.{name} to datasheet.yaml")
-            self._tables[name] = open_table(reference, name=name, data_folder=self.subject.data_folder)
+            self._tables[name] = open_table(
+                reference, name=name, data_folder=self.subject.data_folder, memory_limit=self.table_memory_limit
+            )
         return self._tables[name]
 
     def has_table(self, name: str) -> bool:

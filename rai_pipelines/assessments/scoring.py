@@ -55,7 +55,7 @@ def scored_evaluation(context: AuditContext) -> Scored:
     # without a digest of the model nothing says that an older file is of this model
     if not path.exists() or context.subject.model_digest is None:
         _score_into(path, context, context.subject.load_model(), table)
-    source = TableSource(name="evaluation", reference=f"{table.reference} with the model's decisions", files=(path,))
+    source = TableSource(name="evaluation", reference=f"{table.reference} with the model's decisions", files=(path,), memory_limit=table.memory_limit)
     score = SCORE_COLUMN if SCORE_COLUMN in source.columns else None
     return Scored(source, PREDICTION_COLUMN, score, columns.label)
 
@@ -87,6 +87,8 @@ def batches(table: TableSource, columns: tuple[str, ...]) -> Iterator[pa.RecordB
             relation = backend.con.sql(backend.compile(chosen))
             stream = relation.to_arrow_reader if hasattr(relation, "to_arrow_reader") else relation.fetch_arrow_reader
             yield from stream(BATCH_ROWS)
+        elif backend.name == "pyspark":  # ibis collects through pandas there, which rounds
+            yield from table.to_arrow(chosen).to_batches(BATCH_ROWS)
         else:
             yield from chosen.to_pyarrow_batches(chunk_size=BATCH_ROWS)
     except Exception as error:

@@ -86,17 +86,12 @@ def overlap(left: TableSource, right: TableSource, columns: Sequence[str]) -> Ov
 
 
 def _in_one_engine(left: TableSource, right: TableSource, columns: Sequence[str]) -> tuple[ir.Table, ir.Table]:
-    same_database = not left.files and not right.files and left.reference.split("::", 1)[0] == right.reference.split("::", 1)[0]
-    if (left.files and right.files) or same_database:
-        neighbour = TableSource(right.name, right.reference, right.files, right.memory_limit, _cache={"backend": left.table().get_backend()})
+    neighbour = right.beside(left)
+    if neighbour is not None:
         return _counts(left, columns), _counts(neighbour, columns)
     import ibis
 
-    try:
-        travelled = ibis.memtable(_counts(right, columns).to_pyarrow())
-    except Exception as error:
-        raise DataError(f"the {right.name} table cannot be read ({type(error).__name__})", where=right.reference.rsplit("@", 1)[-1]) from error
-    return _counts(left, columns), travelled
+    return _counts(left, columns), ibis.memtable(right.to_arrow(_counts(right, columns)))
 
 
 def _counts(source: TableSource, columns: Sequence[str]) -> ir.Table:

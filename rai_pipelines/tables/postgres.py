@@ -1,6 +1,6 @@
-"""What a `postgresql://` data reference means: its address without secrets, the connection, and rows that are told apart by content.
+"""Tables that PostgreSQL holds: what a `postgresql://` reference means, its address without secrets, and the connection.
 
-A SQL table has no order. Whatever depends on which row is which (the digest, a sample) therefore goes by a hash of the row's values.
+A connection that breaks is made anew, so that the query it was answering can be asked again, whole (`TableSource.run`).
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from rai_pipelines.errors import DataError
-from rai_pipelines.evidence.canonical import digest_of
+from rai_pipelines.tables.rows import digest_of_rows
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pandas as pd
+    import pyarrow as pa
 
 CONNECT_TIMEOUT_S = 10
-BUCKET_DIGITS = 3  # 4,096 buckets of row hashes: few enough to fetch, small enough to sort
-_ROW, _COPY, _DRAW = "__rai_row", "__rai_copy", "__rai_draw"
-
-_REFERENCE = re.compile(
-    r"postgresql://(?:(?P<user>[^/@:]*)(?::(?P<password>[^/@]*))?@)?(?P<host>[^/@?]*)/(?P<database>[^/@?:]*)(?:\?(?P<options>.*?))?::(?P<table>.+)",
-    re.DOTALL,
+_LOGIN = r"postgresql://(?:(?P<user>[^/@:]*)(?::(?P<password>[^/@]*))?@)?"
+_REFERENCE = re.compile(_LOGIN + r"(?P<host>[^/@?]*)/(?P<database>[^/@?:]*)(?:\?(?P<options>.*?))?::(?P<table>.+)", re.DOTALL)
+# A password with / in it must not pass for a database: here the port is a number, and nothing behind the host has an @ or a colon.
+_PATH = re.compile(
+    _LOGIN + r"(?P<host>[^/@?:]*(?::(?:\d*|\$\{\w+\}))?)/(?P<database>[^/@?:]+)/(?P<table>[^/@?:]+)(?:\?(?P<options>[^@]*))?",
 )
 ALLOWED_PREFIX = "RAI_DATA_"
 _PLACEHOLDER = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
@@ -41,7 +41,10 @@ _SESSION = (
 
 @dataclass(frozen=True)
 class PostgresReference:
-    """The parts of `postgresql://[USER[:PASSWORD]@]HOST/DATABASE[?OPTIONS]::TABLE`; the password is in none of the texts it gives out."""
+    """The parts of `postgresql://[USER[:PASSWORD]@]HOST/DATABASE[?OPTIONS]::TABLE`; the password is in none of the texts it gives out.
+
+    As an origin it holds one table or query of that database.
+    """
 
     user: str
     password: str
@@ -64,6 +67,40 @@ class PostgresReference:
     def shown(self) -> str:
         """The reference as errors and evidence show it: without user name, password and options."""
         return f"postgresql://{self.host}/{self.database}::{self.table}"
+
+    @property
+    def engine(self) -> str:
+        """The database, as its reference names it: two tables of it can be read by one query."""
+        return self.public.partition("::")[0]
+
+    @property
+    def ordered(self) -> bool:
+        """A SQL table has no order."""
+        return False
+
+    def connect(self, memory_limit: str) -> Any:
+        """A backend on the database; its memory is the server's to limit."""
+        return connect(self)
+
+    def open(self, backend: Any) -> ir.Table:
+        return open_relation(backend, self.table)
+
+    def to_arrow(self, backend: Any, expression: Any) -> pa.Table:
+        return backend.to_pyarrow(expression)
+
+    def digest(self, table: Callable[[], ir.Table], run: Callable[[Any], pd.DataFrame]) -> str:
+        return digest_of_rows(table(), run)
+
+    def is_lost(self, backend: Any) -> bool:
+        """Whether the connection is gone. A query that the server refused or cancelled leaves it open."""
+        return bool(backend.con.closed)
+
+    def reconnect(self, backend: Any) -> None:
+        """A new connection for the same backend; temporary tables went with the old one."""
+        if backend.con.closed:
+            backend.con = _connection(self)
+            backend._post_connect()
+            backend._memtables.clear()
 
     def address(self) -> str:
         """The address to connect to, with `${NAME}` replaced by environment variables.
@@ -103,15 +140,20 @@ def parse_reference(reference: str, *, name: str) -> PostgresReference:
     Raises:
         DataError: it has another form. The reference itself is not repeated then: what looks like a host may be half a password.
     """
-    found = _REFERENCE.fullmatch(reference.strip())
-    if found is None:
+    text = reference.strip()
+    found = _REFERENCE.fullmatch(text) or _PATH.fullmatch(text)
+    if found is None or (found.re is _PATH and _QUERY.match(found["table"])):
         what = "names no table" if "::" not in reference else "is not a PostgreSQL address that can be read"
         raise DataError(
             f"the {name} reference {what}",
             where="postgresql://…",
-            hint="Write postgresql://USER:${PASSWORD}@HOST:PORT/DATABASE::TABLE, or ::SELECT ..., and percent-encode / @ : in user and password",
+            hint="Write postgresql://USER:${RAI_DATA_PASSWORD}@HOST:PORT/DATABASE::TABLE, or ::SELECT ..., "
+            "and percent-encode / @ : in user and password",
         )
-    return PostgresReference(**{key: value or "" for key, value in found.groupdict().items()})
+    parts = {key: value or "" for key, value in found.groupdict().items()}
+    if found.re is _PATH:
+        parts["table"] = unquote(parts["table"])
+    return PostgresReference(**parts)
 
 
 def connect(reference: PostgresReference) -> Any:
@@ -121,13 +163,18 @@ def connect(reference: PostgresReference) -> Any:
         DataError: the environment lacks a variable. psycopg's own errors pass.
     """
     import ibis
+
+    return ibis.postgres.from_connection(_connection(reference))
+
+
+def _connection(reference: PostgresReference) -> Any:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
     options: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S, **conninfo_to_dict(reference.address()), "autocommit": True}
     connection = psycopg.connect(**options)
     connection.execute(_SESSION)
-    return ibis.postgres.from_connection(connection)
+    return connection
 
 
 def open_relation(backend: Any, relation: str) -> ir.Table:
@@ -140,34 +187,6 @@ def open_relation(backend: Any, relation: str) -> ir.Table:
         raise ValueError("write TABLE or SCHEMA.TABLE")
     schema = (backend.current_catalog, names[0]) if len(names) == 2 else None  # a bare schema name would be split at its dots
     return backend.table(names[-1], database=schema)
-
-
-def digest_of_rows(table: ir.Table, run: Callable[[Any], pd.DataFrame]) -> str:
-    """`rows-sha256:` over column names, types and the multiset of rows: the same content in any order has the same digest.
-
-    The rows are hashed and combined inside the engine; at most 4,096 hashes leave it. It costs about as much as sorting
-    the table once (10 s for a million rows on two busy cores).
-    """
-    hashed = table.select(row=_sha256(_row_text(table)))
-    hashed = hashed.mutate(bucket=hashed.row.substr(0, BUCKET_DIGITS))
-    buckets = hashed.group_by("bucket").aggregate(rows=hashed.count(), content=_sha256(hashed.row.group_concat("", order_by=hashed.row)))
-    found = run(buckets)
-    content = sorted((str(bucket), int(rows), str(digest)) for bucket, rows, digest in found[["bucket", "rows", "content"]].itertuples(index=False))
-    schema = [[name, str(kind.copy(nullable=True))] for name, kind in table.schema().items()]
-    return "rows-" + digest_of({"schema": schema, "buckets": [list(item) for item in content]})
-
-
-def draw_rows(table: ir.Table, rows: int, *, seed: int) -> ir.Table:
-    """A simple random sample of at most `rows` rows, in random order: those with the smallest hash of (seed, content, number among equal rows).
-
-    It depends on content and seed alone, so it is the same in another database with the same rows.
-    """
-    import ibis
-
-    keyed = table.mutate(**{_ROW: _sha256(_row_text(table))})
-    keyed = keyed.mutate(**{_COPY: ibis.row_number().over(ibis.window(group_by=_ROW, order_by=_ROW)).cast("string")})
-    keyed = keyed.mutate(**{_DRAW: _sha256(ibis.literal(f"{seed}/") + keyed[_ROW] + "/" + keyed[_COPY])})
-    return keyed.order_by(_DRAW).limit(rows).drop(_ROW, _COPY, _DRAW)
 
 
 def _schema_of_query(backend: Any, query: str) -> Any:
@@ -186,25 +205,3 @@ def _schema_of_query(backend: Any, query: str) -> Any:
             is_enum, kind = cursor.fetchone()
             kinds[name] = backend.compiler.type_mapper.from_string("enum" if is_enum else kind)
     return ibis.schema(kinds)
-
-
-def _row_text(table: ir.Table) -> Any:
-    """A row as one text; two rows have the same text only when they have the same values (lengths come first, null is its own sign)."""
-    import ibis
-
-    text = ibis.literal("")
-    for column in table.columns:
-        value = ibis.literal("") + table[column].cast("string")  # an enumeration counts as text for ibis, but only "" || makes it text
-        text = text + ibis.ifelse(value.isnull(), "~", value.length().cast("string") + ":" + value)
-    return text
-
-
-def _sha256(text: Any) -> Any:
-    """The SHA-256 of a text, as 64 hex digits, by PostgreSQL's own functions."""
-    import ibis
-
-    builtin = ibis.udf.scalar.builtin
-    as_bytes = builtin(lambda text, encoding: None, name="convert_to", signature=(("string", "string"), "binary"))
-    digest = builtin(lambda content: None, name="sha256", signature=(("binary",), "binary"))
-    as_hex = builtin(lambda content, form: None, name="encode", signature=(("binary", "string"), "string"))
-    return as_hex(digest(as_bytes(text, "UTF8")), "hex")

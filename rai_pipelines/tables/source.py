@@ -1,32 +1,48 @@
 """Open the table that a data reference names, in the engine that holds it, and fingerprint it.
 
-Files (Parquet, CSV, and globs of them) are read by DuckDB; `postgresql://` tables and queries stay in PostgreSQL.
+| reference | held by | counted in |
+|---|---|---|
+| `people.parquet`, `part-*.csv.gz`, `people.jsonl` | files (Parquet, CSV, JSON Lines, globs of them) | DuckDB |
+| `s3://BUCKET/PATH`, `gs://`, `az://`, `abfs://` | object stores, the same kinds of files | DuckDB |
+| `postgresql://HOST/DATABASE::TABLE`, `...::SELECT ...` or `postgresql://HOST/DATABASE/TABLE` | PostgreSQL | PostgreSQL |
+| `spark:CATALOG.SCHEMA.TABLE`, `spark:SELECT ...`, `spark:parquet:PATH` | Spark | Spark |
+| `table_of(frame, name=...)` | a pandas data frame | DuckDB |
+
 A table leaves its engine only as counts or as a seeded sample of stated size.
 """
 
 from __future__ import annotations
 
-import glob
-import tempfile
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from time import sleep
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rai_pipelines.errors import DataError
-from rai_pipelines.evidence.canonical import digest_of, digest_of_file
-from rai_pipelines.tables.postgres import connect, digest_of_rows, draw_rows, open_relation, parse_reference
+from rai_pipelines.tables.files import MEMORY_LIMIT, LocalFiles, find_files
+from rai_pipelines.tables.frames import PREFIX as FRAME
+from rai_pipelines.tables.frames import Frame
+from rai_pipelines.tables.integers import execute_exactly
+from rai_pipelines.tables.objects import STORES, parse_object_reference
+from rai_pipelines.tables.postgres import parse_reference
+from rai_pipelines.tables.rows import draw_rows
+from rai_pipelines.tables.spark import PREFIX as SPARK
+from rai_pipelines.tables.spark import parse_spark_reference
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pandas as pd
+    import pyarrow as pa
 
-    from rai_pipelines.tables.postgres import PostgresReference
+    from rai_pipelines.tables.origin import Origin
 
-PARQUET_SUFFIXES = (".parquet", ".pq")
-FILE_SUFFIXES = (*PARQUET_SUFFIXES, ".csv", ".csv.gz")
 POSTGRES = "postgresql://"
 ROW_NUMBER = "__rai_row_number"
+RETRY_PAUSES_S = (0.2, 1.0)  # before the second and the third attempt over a connection that broke
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -34,20 +50,30 @@ class TableSource:
     """A table that stays where it is.
 
     `name` is its part in the audit (training, evaluation, ...); `reference` is as declared, without passwords, so that it can stand in
-    errors and output; `address` is the one with them, for SQL tables.
+    errors and output; `address` is the one with them, for SQL tables. `files` are those of this machine. `memory_limit` is DuckDB's (see
+    `connect_duckdb`); PostgreSQL and Spark have limits of their own.
     """
 
     name: str
     reference: str
     files: tuple[Path, ...] = ()
-    memory_limit: str = "2GB"
+    memory_limit: str = MEMORY_LIMIT
     address: str = field(default="", compare=False, repr=False)
+    frame: pd.DataFrame | None = field(default=None, compare=False, repr=False)
     _cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def origin(self) -> Origin:
+        """Where the table is held."""
+        if "origin" not in self._cache:
+            self._cache["origin"] = self._origin()
+        origin: Origin = self._cache["origin"]
+        return origin
 
     @property
     def shown(self) -> str:
         """The reference as errors and evidence may show it: without user name and password."""
-        return self.reference if self.files else parse_reference(self.reference, name=self.name).shown
+        return self.origin.shown
 
     def table(self) -> ir.Table:
         """The table as an Ibis expression.
@@ -88,28 +114,29 @@ class TableSource:
     def run(self, expression: Any) -> Any:
         """Execute an expression over this table in its engine.
 
+        Integers are exact, also beyond 2**53. An answer is whole or it is none: where the connection breaks meanwhile, the expression is
+        executed again from the start over a new one, at most twice.
+
         Raises:
             DataError: the engine refuses it or goes away.
         """
-        try:
-            return self._backend().execute(expression)
-        except DataError:
-            raise
-        except Exception as error:
-            raise DataError(
-                f"the {self.name} table cannot be read ({self._said(error)})", where=self.shown, hint="Check the file or the database"
-            ) from error
+        return self._ask(lambda backend: execute_exactly(backend.execute, expression))
+
+    def to_arrow(self, expression: Any) -> pa.Table:
+        """As `run`, with the engine's types kept."""
+        found: pa.Table = self._ask(lambda backend: self.origin.to_arrow(backend, expression))
+        return found
 
     def sample(self, rows: int, *, seed: int, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """At most `rows` rows as pandas, the same ones for the same table and seed; all of them when there are no more.
 
-        Rows of files come in table order. SQL tables have none: theirs come in an order that follows from content and seed. Only the
+        Rows of files come in table order. Other tables have none: theirs come in an order that follows from content and seed. Only the
         drawn rows of `columns` (default: all) leave the engine.
         """
         import numpy as np
 
         table = self.table() if columns is None else self.table().select(*columns)
-        if not self.files:
+        if not self.origin.ordered:
             chosen: pd.DataFrame = self.run(draw_rows(table, rows, seed=seed))
             return chosen.reset_index(drop=True)
         held = int(self.run(table.count()))
@@ -125,109 +152,109 @@ class TableSource:
         return frame.reset_index(drop=True)
 
     def digest(self) -> str:
-        """`sha256:` over the files' bytes; for SQL over column names, types and all rows in any order (`rows-sha256:`)."""
+        """`sha256:` over the files' bytes; for others over column names, types and all rows in any order (`rows-sha256:`).
+
+        Raises:
+            DataError: the table cannot be read.
+        """
         if "digest" not in self._cache:
-            self._cache["digest"] = self._digest()
+            try:
+                self._cache["digest"] = self.origin.digest(self.table, self.run)
+            except (OSError, ValueError) as error:
+                raise self._refused(f"the {self.name} table cannot be read", error, hint="Check the file") from error
         return str(self._cache["digest"])
 
-    def _digest(self) -> str:
+    def beside(self, other: TableSource) -> TableSource | None:
+        """This table opened in the engine of `other`, so that one query can read both; None where it lies elsewhere."""
+        if self.origin.engine != other.origin.engine:
+            return None
+        return dataclasses.replace(self, _cache={"backend": other._backend()})
+
+    def _origin(self) -> Origin:
         if self.files:
-            return digest_of(sorted(digest_of_file(path) for path in self.files)) if len(self.files) > 1 else digest_of_file(self.files[0])
-        return digest_of_rows(self.table(), self.run)
+            return LocalFiles(self.reference, self.files)
+        if self.frame is not None or self.reference.startswith(FRAME):
+            return Frame(self.name, self.frame)
+        if self.reference.startswith(SPARK):
+            return parse_spark_reference(self.reference, name=self.name)
+        if self.reference.partition("://")[0].lower() in STORES:
+            return parse_object_reference(self.reference, name=self.name)
+        return parse_reference(self.address or self.reference, name=self.name)
+
+    def _ask(self, question: Callable[[Any], Answer], *, failed: str = "cannot be read", hint: str = "Check the file or the database") -> Answer:
+        """What the engine answers, asked again, whole, where the connection broke before the answer was complete."""
+        backend = self._backend()
+        for attempt, pause_s in enumerate((*RETRY_PAUSES_S, None), start=1):
+            try:
+                if attempt > 1:
+                    self.origin.reconnect(backend)
+                return question(backend)
+            except DataError:
+                raise
+            except Exception as error:
+                lost = self.origin.is_lost(backend)
+                if not lost or pause_s is None:
+                    advice = f"The connection broke {attempt} times; try again when the database holds it" if lost else hint
+                    raise self._refused(f"the {self.name} table {failed}", error, hint=advice) from error
+            sleep(pause_s)
+        raise AssertionError("unreachable: the last attempt answers or raises")
 
     def _backend(self) -> Any:
         if "backend" not in self._cache:
             try:
-                self._cache["backend"] = self._duckdb() if self.files else connect(self._parts)
+                self._cache["backend"] = self.origin.connect(self.memory_limit)
             except DataError:
                 raise
             except Exception as error:
-                raise DataError(
-                    f"the engine of the {self.name} table does not answer ({self._said(error)})",
-                    where=self.shown,
-                    hint="Check host, database and credentials",
-                ) from error
+                what = f"the engine of the {self.name} table does not answer"
+                raise self._refused(what, error, hint="Check host, database and credentials") from error
         return self._cache["backend"]
 
-    def _duckdb(self) -> Any:
-        import ibis
-
-        return ibis.duckdb.connect(memory_limit=self.memory_limit, threads=2, temp_directory=_spill_folder())
-
     def _open(self) -> ir.Table:
-        backend = self._backend()
-        try:
-            if not self.files:
-                return open_relation(backend, self._parts.table)
-            paths = [glob.escape(str(path)) for path in self.files]  # DuckDB would take a[1].parquet for a1.parquet
-            if not _is_parquet(self.files[0]):
-                return backend.read_csv(paths)
-            # Arrow leaves NaN out of a file's statistics. Without this DuckDB concludes that there is none and optimises isnan() away.
-            return backend.read_parquet(paths, can_have_nan=True)
-        except Exception as error:
-            raise DataError(f"the {self.name} table cannot be opened ({self._said(error)})", where=self.shown, hint="Check the reference") from error
+        return self._ask(self.origin.open, failed="cannot be opened", hint="Check the reference")
 
-    @property
-    def _parts(self) -> PostgresReference:
-        return parse_reference(self.address or self.reference, name=self.name)
-
-    def _said(self, error: BaseException) -> str:
-        """The first line of an engine's error, without paths of this machine and without anything secret."""
-        text = str(error).strip() or type(error).__name__
-        if not self.files:
-            text = self._parts.without_secrets(text)
-        for path in self.files:
-            for spelling in (glob.escape(str(path)), str(path)):
-                text = text.replace(spelling, path.name)
-        return text.replace(_spill_folder(), "the spill folder").splitlines()[0][:300]
+    def _refused(self, what: str, error: BaseException, *, hint: str) -> DataError:
+        """`what`, with the first line of an engine's error, without paths of this machine and without anything secret."""
+        said = self.origin.without_secrets(str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        return DataError(f"{what} ({said})", where=self.shown, hint=hint)
 
 
-def open_table(reference: str, *, name: str, data_folder: Path) -> TableSource:
-    """The table behind `reference`.
+def open_table(reference: str, *, name: str, data_folder: Path, memory_limit: str = MEMORY_LIMIT) -> TableSource:
+    """The table behind `reference`, in one of the forms at the top of this file.
 
-    `reference` is a path or glob (relative to `data_folder`), or `postgresql://HOST/DATABASE::table`, `...::schema.table` or
-    `...::SELECT ...`. In an address `${NAME}` stands for an environment variable, so that no password is written into a datasheet.
-    Queries are run as declared: connect as a role that can only read.
+    Paths and globs are relative to `data_folder`. In a PostgreSQL address `${NAME}` stands for an environment variable, so that no
+    password is written into a datasheet; object stores and Spark take theirs from the environment alone. Queries are run as declared:
+    connect as a role that can only read. Object stores are asked which files there are; other engines are not reached before they are needed.
+
+    Args:
+        memory_limit: What DuckDB's buffers may take, such as 2GB or 512MiB; beyond it sorting and grouping spill to a folder below TMPDIR.
 
     Raises:
-        DataError: no file matches, the kind of file is not supported, or the address cannot be read.
+        DataError: no file matches, the kind of file is not supported, the address cannot be read, or an object store does not answer.
     """
-    if reference.startswith(POSTGRES):
-        return TableSource(name=name, reference=parse_reference(reference, name=name).public, address=reference)
     scheme, mark, _ = reference.partition("://")
+    if reference.startswith(POSTGRES):
+        public = parse_reference(reference, name=name).public
+        return TableSource(name=name, reference=public, memory_limit=memory_limit, address=reference)
+    if reference.startswith(SPARK):
+        return TableSource(name=name, reference=parse_spark_reference(reference, name=name).shown, memory_limit=memory_limit)
+    if mark and scheme.lower() in STORES:
+        objects = parse_object_reference(reference, name=name)
+        _ = objects.files  # a reference that matches nothing is said here, as for files of this machine
+        return TableSource(name=name, reference=objects.shown, memory_limit=memory_limit, _cache={"origin": objects})
     if mark:
         raise DataError(
-            f"the {name} reference is of a kind that is not supported", where=f"{scheme}://…", hint="Use files, or postgresql://HOST/DATABASE::table"
+            f"the {name} reference is of a kind that is not supported",
+            where=f"{scheme[:40]}://…",
+            hint="Use files, s3://, gs://, az://, postgresql://HOST/DATABASE::TABLE or spark:TABLE",
         )
-    files = _matching_files(reference, data_folder)
-    if not files:
-        raise DataError(
-            f"no file of the {name} table is there", where=reference, hint="Correct the datasheet; relative references start at RAI_DATA_ROOT"
-        )
-    for path in files:
-        if path.is_dir():
-            raise DataError(f"{path.name} is a folder", where=reference, hint=f"Name the files in it: {reference.rstrip('/')}/*.parquet")
-        if not path.name.lower().endswith(FILE_SUFFIXES):
-            raise DataError(f"{path.name} is neither Parquet nor CSV", where=reference, hint=f"Supported: {', '.join(FILE_SUFFIXES)}")
-    if len({_is_parquet(path) for path in files}) > 1:
-        raise DataError("matches Parquet and CSV files", where=reference, hint="One table is files of one kind; narrow the glob")
-    return TableSource(name=name, reference=reference, files=files)
+    return TableSource(name=name, reference=reference, files=find_files(reference, name=name, data_folder=data_folder), memory_limit=memory_limit)
 
 
-def _matching_files(reference: str, data_folder: Path) -> tuple[Path, ...]:
-    """The files that `reference` names, sorted; one whose very name has glob characters in it comes before what they would match."""
-    pattern = Path(reference).expanduser()
-    literal = pattern if pattern.is_absolute() else data_folder / pattern
-    if literal.exists():
-        return (literal,)
-    found = glob.glob(str(pattern), root_dir=None if pattern.is_absolute() else data_folder, recursive=True)
-    return tuple(sorted(data_folder / path for path in found))
+def table_of(frame: pd.DataFrame, *, name: str = "training", memory_limit: str = MEMORY_LIMIT) -> TableSource:
+    """A data frame as a table, for notebooks: copied when it is first read, counted in DuckDB, fingerprinted over its content.
 
-
-def _is_parquet(path: Path) -> bool:
-    return path.name.lower().endswith(PARQUET_SUFFIXES)
-
-
-def _spill_folder() -> str:
-    """Where DuckDB writes what does not fit in memory; not the current folder, which is its default."""
-    return f"{tempfile.gettempdir()}/rai-duckdb"
+    The index is no part of the table; NaN, NaT and pd.NA are null; a categorical column is its values. Rows have no order: a sample goes by
+    content and seed, so that it is the same for the same rows in any order.
+    """
+    return TableSource(name=name, reference=f"{FRAME}{name}", memory_limit=memory_limit, frame=frame)

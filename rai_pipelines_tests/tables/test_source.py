@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -50,13 +52,16 @@ def message(reference: str, folder: Path, *, name: str = "training") -> str:
 # Files
 
 
-def test_parquet_and_csv_hold_the_same_table(tmp_path: Path) -> None:
+def test_parquet_csv_and_json_lines_hold_the_same_table(tmp_path: Path) -> None:
     frame = people()[["age", "race", "y"]]
     frame.to_parquet(tmp_path / "a.parquet")
     frame.to_csv(tmp_path / "a.csv", index=False)
     frame.to_csv(tmp_path / "zipped.CSV.gz", index=False)
     frame.to_parquet(tmp_path / "LOUD.PARQUET")
-    for name in ("a.parquet", "a.csv", "zipped.CSV.gz", "LOUD.PARQUET", str(tmp_path / "a.csv")):
+    for name in ("a.jsonl", "b.ndjson", "zipped.jsonl.gz", "zipped.NDJSON.gz"):
+        frame.to_json(tmp_path / name, orient="records", lines=True, compression="gzip" if name.endswith("gz") else None)
+    for path in ("a.parquet", "a.csv", "zipped.CSV.gz", "LOUD.PARQUET", "a.jsonl", "b.ndjson", "zipped.jsonl.gz", "zipped.NDJSON.gz"):
+        name = str(tmp_path / path) if path == "a.csv" else path
         source = open_table(name, name="training", data_folder=tmp_path)
         assert (source.columns, source.count_rows()) == (tuple(frame.columns), ROWS)
         pd.testing.assert_frame_equal(source.sample(ROWS, seed=1), frame, check_dtype=False)
@@ -100,6 +105,8 @@ def test_what_cannot_be_opened_is_said_without_any_path_of_the_machine(tmp_path:
     (tmp_path / "table.xlsx").write_bytes(b"")
     (tmp_path / "folder.parquet").mkdir()
     pd.DataFrame({"x": [1]}).to_csv(tmp_path / "mixed.csv")
+    (tmp_path / "broken.jsonl").write_text('{"x": 1}\nno line of JSON\n')
+    (tmp_path / "list.jsonl").write_text("[1, 2]\n[3, 4]\n")
     pd.DataFrame({"x": [1]}).to_parquet(tmp_path / "mixed.parquet")
     pd.DataFrame({"x": []}).to_parquet(tmp_path / "empty.parquet")
     expected = {
@@ -107,17 +114,63 @@ def test_what_cannot_be_opened_is_said_without_any_path_of_the_machine(tmp_path:
         "absent/*.csv": "no file of the training table is there",
         "broken.parquet": "cannot be opened",
         "broken[[]1].parquet": "cannot be opened",
+        "broken.jsonl": "cannot be opened",
+        "list.jsonl": "cannot be opened",
         "table.xlsx": "neither Parquet nor CSV",
         "folder.parquet": "is a folder",
         "mixed.*": "matches Parquet and CSV files",
         "empty.parquet": "the training table is empty",
-        "s3://bucket/table.parquet": "a kind that is not supported",
+        "http://host/table.parquet": "a kind that is not supported",
+        "https://user:hush@host/table.parquet": "a kind that is not supported",
+        "simplecache::s3://bucket/table.parquet": "a kind that is not supported",
+        "file:///etc/table.parquet": "a kind that is not supported",
         "mysql://root:hush@host/db::t": "a kind that is not supported",
     }
     for reference, words in expected.items():
         said = message(reference, tmp_path)
         assert words in said
         assert str(tmp_path) not in said and "hush" not in said
+
+
+def test_the_last_line_of_a_json_lines_file_counts_for_the_type_of_a_column(tmp_path: Path) -> None:
+    lines = ['{"x": 1}'] * 50_000 + ['{"x": 1.5, "late": {"deep": [1]}}']
+    (tmp_path / "long.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    source = open_table("long.jsonl", name="training", data_folder=tmp_path)
+    found = profile(source)
+    assert (found.columns["x"].maximum, found.columns["x"].rows) == (1.5, 50_001)
+    assert found.columns["late"].nulls == 50_000
+
+
+def test_a_memory_limit_makes_a_large_grouping_spill_instead_of_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    numbers = pd.DataFrame({"x": np.arange(3_000_000), "y": np.arange(3_000_000)[::-1].astype(str)})
+    numbers.to_parquet(tmp_path / "numbers.parquet")
+    source = open_table("numbers.parquet", name="training", data_folder=tmp_path, memory_limit="160MB")
+    watched: set[str] = set()
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            watched.update(path.name for path in tmp_path.glob("rai-duckdb-*"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        assert duplicate_rows(source).distinct == len(numbers)
+    finally:
+        done.set()
+        watcher.join()
+    assert len(watched) == 1, "the table did not need to spill, so that nothing was shown"
+    assert source.table().get_backend().settings["memory_limit"].startswith("152.")  # DuckDB answers in MiB
+
+
+@pytest.mark.parametrize("limit", ["much", "-1GB", "80%", "2GB; INSTALL httpfs", ""])
+def test_a_memory_limit_that_is_no_amount_is_said_with_the_variable_it_comes_from(tmp_path: Path, limit: str) -> None:
+    people().to_parquet(tmp_path / "a.parquet")
+    source = open_table("a.parquet", name="training", data_folder=tmp_path, memory_limit=limit)
+    with pytest.raises(DataError, match="no amount of memory") as caught:
+        source.count_rows()
+    assert caught.value.where == "RAI_TABLE_MEMORY_LIMIT"
 
 
 def test_a_sample_of_a_file_is_in_table_order_and_follows_from_the_seed(tmp_path: Path) -> None:
@@ -356,6 +409,32 @@ def test_absent_tables_columns_and_databases_are_data_errors_that_say_so(databas
     assert "the training table is empty" in message(database.reference("nothing"), Path("unused"))
     with pytest.raises(DataError, match=r"no column 'absent'"):
         database.open("people").require("absent")
+
+
+@pytest.mark.parametrize("table", ["people", "public.people", '"Odd.Schema"."the%20table"', "%22Odd.Schema%22.%22the table%22"])
+def test_the_table_can_stand_in_the_path_of_the_address(database: Database, table: str) -> None:
+    source = open_table(f"postgresql://reader:{ENCODED}@{database.place}/{table}", name="training", data_folder=Path("unused"))
+    assert source.count_rows() == ROWS
+    assert source.digest() == database.open("people").digest()
+    assert source.reference == f"postgresql://reader@{database.place}::{unquote(table)}", "both spellings are one reference"
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        "postgresql://reader:hush77/x@HOST/people",
+        "postgresql://reader:hush77/x/y@HOST/people",
+        "postgresql://reader:77/hush@HOST/people/people",
+        "postgresql://reader:hush77/people/people",
+        "postgresql://reader:77hush/people/people",
+        "postgresql://HOST/people/people?user=reader&password=hush77&application_name=a@b",
+        "postgresql://reader:hush77@HOST/people/SELECT 1",
+        "postgresql://reader:hush77@HOST/people/people/more",
+        "postgresql://reader:hush77@HOST/people/absent",
+    ],
+)
+def test_a_password_in_an_address_with_the_table_in_its_path_is_in_no_error(database: Database, declared: str) -> None:
+    assert "hush" not in message(declared.replace("HOST", f"127.0.0.1:{database.server.port}"), Path("unused"))
 
 
 def test_a_server_that_is_not_there_is_said_within_seconds() -> None:

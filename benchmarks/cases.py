@@ -74,6 +74,18 @@ CASES = (
     Case("k, many classes (sex, age, postcode)", "all", 1, (Line("privacy.many_here", HERE), Line("privacy.many_pandas", "pandas groupby.size"))),
     Case("k over 8 quasi-identifiers, engine limited to 1 GB", "all", 10, (Line("privacy.eight_here", HERE),)),
     Case(
+        "Area under the ROC curve from 2,000 bins, bracketed",
+        "attributes",
+        10,
+        (Line("scores.binned_here", HERE), Line("scores.binned_by_scikit_learn", "scikit-learn roc_auc_score")),
+    ),
+    Case(
+        "Area under the ROC curve, exact",
+        "attributes",
+        10,
+        (Line("scores.exact_here", HERE), Line("scores.by_scikit_learn", "scikit-learn roc_auc_score")),
+    ),
+    Case(
         "Data-validation profile, 8 columns",
         "all",
         1,

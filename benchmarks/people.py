@@ -36,6 +36,7 @@ def write_people(path: Path, rows: int, *, attributes_only: bool, words: bool = 
         label = (rng.random(size) < 0.4 - 0.02 * race + 0.05 * (sex == 1)).astype("int8")
         decision = (rng.random(size) < 0.25 + 0.4 * label - 0.015 * race).astype("int8")
         columns = {"sex": sex, "race": race, "age_band": ((age - 18) // 10).astype("int8"), "label": label, "decision": decision}
+        columns["score"] = np.clip(rng.normal(0.4 + 0.15 * label, 0.15, size), 0, 1)
         if words:
             texts = {name: [f"{name} {code}" for code in range(8)] for name in ATTRIBUTES}
             columns |= {name: pa.DictionaryArray.from_arrays(columns[name], texts[name]).cast("string") for name in ATTRIBUTES}

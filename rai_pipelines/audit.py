@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -218,7 +219,7 @@ def assessment_of(name: str, policy: Policy) -> tuple[Assess, Parameters]:
         case "anonymization_check":
             from rai_pipelines.assessments.privacy.anonymity import AnonymityParameters, assess_anonymity
 
-            return assess_anonymity, AnonymityParameters()
+            return assess_anonymity, AnonymityParameters(**_anonymity_targets(policy))
         case "bias_assessment":
             from rai_pipelines.assessments.fairness.bias import assess_bias
             from rai_pipelines.assessments.fairness.lattice import BiasParameters
@@ -245,10 +246,22 @@ def assessment_of(name: str, policy: Policy) -> tuple[Assess, Parameters]:
     raise KeyError(name)
 
 
+def _anonymity_targets(policy: Policy) -> dict[str, int]:
+    """What a recoding proposal has to reach: the k and l that the policy asks for."""
+    control = next((control for control in policy.controls if control.check == "anonymity"), None)
+    if control is None:
+        return {}
+    k, least = control.threshold.get("k_min"), control.threshold.get("l_min")
+    targets = {"l_target": least}
+    if isinstance(k, Mapping):
+        targets |= {"k_target": k.get("internal"), "k_target_public": k.get("public")}
+    return {name: max(2, math.ceil(value)) for name, value in targets.items() if isinstance(value, int | float)}
+
+
 _MEASURED = (
     Step("registry_record", "Registry record"),
     Step("data_validation", "Data validation", ("training", "evaluation")),
-    Step("anonymization_check", "Anonymisation check", ("training",)),
+    Step("anonymization_check", "Anonymisation check", ("training", "evaluation")),
     Step("bias_assessment", "Bias assessment", ("evaluation",)),
     Step("performance_report", "Performance report", ("evaluation",)),
     Step("adversarial_robustness", "Adversarial robustness", ("training", "evaluation")),

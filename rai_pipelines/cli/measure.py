@@ -84,6 +84,7 @@ def anonymity(
     data: Data,
     quasi: Annotated[str, typer.Option("--quasi", help="Quasi-identifying columns, comma-separated.")],
     sensitive: Annotated[str, typer.Option("--sensitive", help="Sensitive columns, comma-separated.")] = "",
+    population: Annotated[str | None, typer.Option("--population", help="File of everyone the table may be drawn from.")] = None,
     seed: Seed = DEFAULT_SEED,
     as_json: AsJson = False,
 ) -> None:
@@ -95,13 +96,16 @@ def anonymity(
         raise DataError("names no column", where="--quasi", hint="Write the columns that an attacker may know, comma-separated")
     source = _given(data)
     _require(source, {"--quasi": columns, "--sensitive": kept})
+    everyone = _given(population, option="--population") if population is not None else None
+    if everyone is not None:
+        _require(everyone, {"--quasi": columns})
     parameters = AnonymityParameters()
-    measured = measure_anonymity(source, quasi_identifiers=columns, sensitive=kept, parameters=parameters, seed=seed)
+    measured = measure_anonymity(source, quasi_identifiers=columns, sensitive=kept, parameters=parameters, seed=seed, population=everyone)
     _print("anonymization_check", source, seed, parameters, measured, as_json=as_json)
 
 
-def _given(data: str) -> TableSource:
-    """The table of `--data`; relative paths start in the current folder.
+def _given(data: str, *, option: str = "--data") -> TableSource:
+    """The table of `option`; relative paths start in the current folder.
 
     Raises:
         DataError: no such file, a file without a byte, or one that cannot be opened.
@@ -109,12 +113,12 @@ def _given(data: str) -> TableSource:
     from rai_pipelines.tables.source import open_table
 
     try:
-        source = open_table(data, name="given", data_folder=Path.cwd())
+        source = open_table(data, name="given" if option == "--data" else option.strip("-"), data_folder=Path.cwd())
     except DataError as error:
-        raise _in_words_of_options(error) from error
+        raise _in_words_of_options(error, data=option) from error
     hollow = [path.name for path in source.files if path.stat().st_size == 0]
     if hollow:
-        raise DataError(f"{', '.join(hollow)} is an empty file", where=source.shown, hint="Check --data and what wrote the file")
+        raise DataError(f"{', '.join(hollow)} is an empty file", where=source.shown, hint=f"Check {option} and what wrote the file")
     source.table()
     return source
 
@@ -131,10 +135,10 @@ def _require(source: TableSource, options: Mapping[str, Sequence[str]]) -> None:
             )
 
 
-def _in_words_of_options(error: DataError) -> DataError:
+def _in_words_of_options(error: DataError, *, data: str = "--data") -> DataError:
     """The same error for someone who has options and no datasheet."""
     hint = error.hint or ""
-    hint = hint.replace("Correct the datasheet; relative references start at RAI_DATA_ROOT", "Correct --data; a relative path starts in this folder")
+    hint = hint.replace("Correct the datasheet; relative references start at RAI_DATA_ROOT", f"Correct {data}; a relative path starts in this folder")
     hint = hint.replace("Correct columns.favourable_outcome", "Correct --favourable")
     where = "--reference" if error.where == "protected attributes" else error.where
     return DataError(error.what, where=where, hint=hint or None)

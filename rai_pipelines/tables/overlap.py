@@ -77,15 +77,15 @@ def overlap(left: TableSource, right: TableSource, columns: Sequence[str]) -> Ov
     _some(right, columns)
     left.require(*columns)
     right.require(*columns)
-    here, there = _same_types(*_in_one_engine(left, right, columns))
-    both = _side(here, "in_left", "in_right").union(_side(there, "in_right", "in_left"))
+    here, there = same_types(*in_one_engine(left, right, columns))
+    both = side(here, "in_left", "in_right").union(side(there, "in_right", "in_left"))
     keys = [name for name in both.columns if name not in {"in_left", "in_right"}]
     groups = both.group_by(keys).aggregate(in_left=both.in_left.sum(), in_right=both.in_right.sum())
     row = left.run(groups.aggregate(rows=groups.in_right.sum(), shared=groups.in_right.sum(where=groups.in_left > 0))).iloc[0]
     return Overlap(rows=whole(row["rows"]), shared=whole(row["shared"]))
 
 
-def _in_one_engine(left: TableSource, right: TableSource, columns: Sequence[str]) -> tuple[ir.Table, ir.Table]:
+def in_one_engine(left: TableSource, right: TableSource, columns: Sequence[str]) -> tuple[ir.Table, ir.Table]:
     neighbour = right.beside(left)
     if neighbour is not None:
         return _counts(left, columns), _counts(neighbour, columns)
@@ -99,7 +99,7 @@ def _counts(source: TableSource, columns: Sequence[str]) -> ir.Table:
     return table.group_by(list(table.columns)).aggregate(n=table.count().cast("int64"))
 
 
-def _side(counts: ir.Table, mine: str, other: str) -> ir.Table:
+def side(counts: ir.Table, mine: str, other: str) -> ir.Table:
     """Counts with the rows of this side in `mine`, none in `other`; the same schema for both sides."""
     import ibis
 
@@ -109,7 +109,7 @@ def _side(counts: ir.Table, mine: str, other: str) -> ir.Table:
     return made.cast({name: kind.copy(nullable=True) for name, kind in made.schema().items()})
 
 
-def _same_types(left: ir.Table, right: ir.Table) -> tuple[ir.Table, ir.Table]:
+def same_types(left: ir.Table, right: ir.Table) -> tuple[ir.Table, ir.Table]:
     casts = {name: _common_type(left[name].type(), right[name].type()) for name in left.columns}
     return left.cast(casts), right.cast(casts)
 

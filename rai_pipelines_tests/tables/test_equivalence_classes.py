@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from scipy.stats import entropy, wasserstein_distance
 
 from rai_pipelines.errors import DataError
-from rai_pipelines.tables.equivalence_classes import _ordered_distances, equivalence_classes
+from rai_pipelines.tables.equivalence_classes import equivalence_classes
+from rai_pipelines.tables.ordered_distance import ordered_distances
 from rai_pipelines.tables.source import TableSource, open_table
 
 MISSING = "<null>"
@@ -74,7 +75,7 @@ def test_the_ordered_distance_of_sparse_classes_equals_scipy(data: st.DataObject
     marginal = counts.sum(axis=0)
     which, ranks = np.nonzero(counts)
     starts = np.flatnonzero(np.r_[True, np.diff(which) > 0])
-    found = _ordered_distances(starts, ranks, counts[which, ranks], marginal)
+    found = ordered_distances(starts, ranks, counts[which, ranks], marginal)
     grid = np.arange(values)
     wanted = [wasserstein_distance(grid, grid, row, marginal) / (values - 1) for row in counts]
     assert found == pytest.approx(wanted, abs=1e-12)
@@ -96,7 +97,7 @@ def test_the_salary_table_of_the_t_closeness_paper(tmp_path: Path) -> None:
     # Li et al. 2007, section 4.1: with salaries 3k..11k, {3k,4k,5k} is 0.375 from the table and {6k,8k,11k} is 0.167.
     frame = pd.DataFrame({"class": [1, 1, 1, 2, 2, 2, 3, 3, 3], "salary": [3, 4, 5, 6, 8, 11, 7, 9, 10]})
     assert equivalence_classes(_table(tmp_path, frame), ["class"], ["salary"]).diversity["salary"].closeness == 0.375
-    found = _ordered_distances(np.array([0, 3]), np.array([0, 1, 2, 3, 5, 8]), np.ones(6, dtype=int), np.ones(9, dtype=int))
+    found = ordered_distances(np.array([0, 3]), np.array([0, 1, 2, 3, 5, 8]), np.ones(6, dtype=int), np.ones(9, dtype=int))
     assert found == pytest.approx([0.375, 1 / 6])
 
 

@@ -108,7 +108,7 @@ def kind_by_name(column: str) -> str | None:
     """
     if ZIP_3.fullmatch(column):
         return None
-    words = _words(column)
+    words = words_of(column)
     best: tuple[int, str] | None = None
     for kind, phrases in PHRASES.items():
         for phrase in phrases:
@@ -117,6 +117,12 @@ def kind_by_name(column: str) -> str | None:
             if hit and (best is None or len(wanted) > best[0]):
                 best = (len(wanted), kind)
     return best[1] if best else None
+
+
+def words_of(column: str) -> list[str]:
+    """The words of a column name in lower case, split at punctuation, spaces, digits and changes of case."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", column)
+    return re.findall(r"ipv[46]|[^\W\d_]+", spaced.lower())
 
 
 def scan_content(source: TableSource, columns: Sequence[str], *, values: int, seed: int) -> ContentScan:
@@ -129,7 +135,7 @@ def scan_content(source: TableSource, columns: Sequence[str], *, values: int, se
         ImportError: presidio-analyzer is not installed.
         DataError: the engine refuses.
     """
-    recognizers = _recognizers()
+    recognizers = pattern_recognizers()
     hits: list[ContentHit] = []
     scanned: dict[str, tuple[int, int]] = {}
     partial = []
@@ -143,15 +149,10 @@ def scan_content(source: TableSource, columns: Sequence[str], *, values: int, se
             partial.append(column)
         matched: dict[str, int] = {}
         for text, count in drawn:
-            for kind in _kinds_in(text[:TEXT_LIMIT], recognizers):
+            for kind in kinds_in(text[:TEXT_LIMIT], recognizers):
                 matched[kind] = matched.get(kind, 0) + count
         hits += [ContentHit(column, kind, matched[kind], rows) for kind in sorted(matched)]
     return ContentScan(hits=tuple(hits), scanned=scanned, partial=tuple(partial))
-
-
-def _words(column: str) -> list[str]:
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", column)
-    return re.findall(r"ipv[46]|[^\W\d_]+", spaced.lower())
 
 
 def _contains(words: Sequence[str], wanted: Sequence[str]) -> bool:
@@ -178,7 +179,7 @@ def _md5(text: str) -> str:
     raise NotImplementedError
 
 
-def _kinds_in(text: str, recognizers: Iterable[Any]) -> set[str]:
+def kinds_in(text: str, recognizers: Iterable[Any]) -> set[str]:
     """Kinds of identifiers in one text."""
     kinds: set[str] = set()
     if len(text.strip()) < SHORTEST:
@@ -193,7 +194,8 @@ def _kinds_in(text: str, recognizers: Iterable[Any]) -> set[str]:
     return kinds
 
 
-def _recognizers() -> list[Any]:
+def pattern_recognizers() -> list[Any]:
+    """Presidio's recognizers that need neither a language model nor the network."""
     from presidio_analyzer import predefined_recognizers as known
     from tldextract import TLDExtract
 

@@ -198,3 +198,26 @@ def test_the_assessment_reads_the_training_table_or_says_which_else(tmp_path: Pa
     assert measured.details["rows"] == (400 if training else 150)
     assert _one(measured, "t_maximum", "income").note == "total variation distance"  # its numbers have labels: codes
     assert json.loads(canonical_json(dict(measured.details)))
+
+
+@pytest.mark.parametrize(("release_class", "proposal"), [("internal", {"needed": False}), ("public", 11)])
+def test_a_proposal_aims_at_the_k_of_the_release_class(tmp_path: Path, release_class: str, proposal: object) -> None:
+    _table(tmp_path, pd.DataFrame({"q": [1] * 6 + [2] * 6, "sex": ["F", "M"] * 6}))
+    datasheet = Datasheet.model_validate(
+        {
+            "schema": "rai.datasheet/v1",
+            "model": "triage",
+            "purpose": "testing",
+            "out_of_scope": ["anything else"],
+            "risk": {"class": "high", "reason": "health"},
+            "release_class": release_class,
+            "owner": {"name": "Data team", "contact": "data@example.org"},
+            "columns": {"protected_attributes": {"sex": {}}, "quasi_identifiers": ["q"], "sensitive_attributes": ["sex"]},
+            "data": {"training": "training.parquet", "evaluation": "training.parquet"},
+        }
+    )
+    subject = Subject(version=ModelVersion("triage", "1"), datasheet=datasheet, folder=None, model_digest=None, data_folder=tmp_path)
+    found = assess_anonymity(AuditContext(subject=subject, seed=3, scratch=tmp_path), PARAMETERS).details["recoding"]
+    assert (found if release_class == "internal" else found["k_target"]) == proposal  # type: ignore[index,call-overload]
+    if release_class == "public":
+        assert found["k"] >= 11  # type: ignore[index,call-overload,operator]

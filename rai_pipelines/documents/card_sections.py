@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rai_pipelines.documents.regulator_tables import regulator_tables
 from rai_pipelines.documents.text import number
 from rai_pipelines.evidence.model import Evidence, Measurement, Record, State, Status
 from rai_pipelines.subjects.datasheet import Datasheet
@@ -125,8 +126,19 @@ def _anonymity(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
         "singling_out_share",
         "rows_below_k",
         "prosecutor_risk_maximum",
+        "journalist_risk_maximum",
+        "marketer_risk",
+        "linkability_share",
+        "inference_share",
         "l_distinct_minimum",
         "t_maximum",
+        "alpha_maximum",
+        "safe_harbor_zip5_rows",
+        "safe_harbor_age_over_89_rows",
+        "purposeless_columns",
+        "recoding_k",
+        "recoding_suppressed_share",
+        "recoding_information_loss",
     )
     rows = tuple((m.metric.replace("_", " "), m.attribute or "", _words(m)) for name in names for m in item.find(name))
     return (Table(caption="Anonymity of the data", columns=("figure", "column", "value"), rows=rows),)
@@ -156,6 +168,7 @@ def _bias(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
     return (
         Table(caption="Impact ratios", columns=columns, rows=ratios),
         Table(caption="Largest differences between groups", columns=columns, rows=differences),
+        *(Table(caption=caption, columns=named, rows=rows) for caption, named, rows in regulator_tables(item)),
     )
 
 

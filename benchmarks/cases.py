@@ -68,6 +68,15 @@ CASES = (
         0.1,
         (Line("privacy.k_and_l_here", f"{HERE} (k, l, entropy l, t)"), Line("privacy.k_and_l_pycanon", "pyCANON (k and l only)", "pycanon")),
     ),
+    Case(
+        "k, distinct l, entropy l and t, nearly every row a class of its own (sex, age, postcode, region)",
+        "all",
+        0.1,
+        (
+            Line("privacy.fine_k_and_l_here", f"{HERE} (k, l, entropy l, t)"),
+            Line("privacy.fine_k_and_l_pycanon", "pyCANON (k and l only)", "pycanon"),
+        ),
+    ),
     Case("k, distinct l, entropy l and t over 4 quasi-identifiers", "all", 1, (Line("privacy.models_here", HERE),)),
     Case("k, distinct l, entropy l and t over 4 quasi-identifiers", "all", 10, (Line("privacy.models_here", HERE),)),
     Case("k, few classes (sex, race, age)", "all", 1, (Line("privacy.few_here", HERE), Line("privacy.few_pandas", "pandas groupby.size"))),

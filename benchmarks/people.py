@@ -9,6 +9,7 @@ BLOCK_ROWS = 1_000_000
 ATTRIBUTES = ("sex", "race", "age_band")
 QUASI_FEW = ("sex", "race", "age")
 QUASI_FOUR = ("sex", "race", "age_band", "region")
+QUASI_FINE = ("sex", "age", "postcode", "region")  # nearly every row is a class of its own
 QUASI_MANY = ("sex", "age", "postcode")
 QUASI_EIGHT = ("sex", "race", "age", "postcode", "region", "visits", "label", "decision")
 SENSITIVE = "condition"

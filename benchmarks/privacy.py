@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.people import QUASI_EIGHT, QUASI_FEW, QUASI_FOUR, QUASI_MANY, SENSITIVE
+from benchmarks.people import QUASI_EIGHT, QUASI_FEW, QUASI_FINE, QUASI_FOUR, QUASI_MANY, SENSITIVE
 from benchmarks.run_job import Figures
 
 
@@ -36,9 +36,13 @@ def eight_here(path: Path) -> Figures:
 
 def models_here(path: Path) -> Figures:
     """k, distinct l, entropy l and t over four quasi-identifiers and one sensitive attribute."""
+    return _models_here(path, QUASI_FOUR)
+
+
+def _models_here(path: Path, columns: tuple[str, ...]) -> Figures:
     from rai_pipelines.tables.equivalence_classes import equivalence_classes
 
-    found = equivalence_classes(_source(path), QUASI_FOUR, (SENSITIVE,))
+    found = equivalence_classes(_source(path), columns, (SENSITIVE,))
     measured = found.diversity[SENSITIVE]
     return {"k": found.k, "l": measured.distinct_minimum, "entropy l": measured.entropy_l, "t": measured.closeness}
 
@@ -49,13 +53,28 @@ def k_and_l_here(path: Path) -> Figures:
     return {name: figures[name] for name in ("k", "l")}
 
 
+def fine_k_and_l_here(path: Path) -> Figures:
+    """k, l, entropy l and t where nearly every row is a class of its own; its figures are k and l."""
+    figures = _models_here(path, QUASI_FINE)
+    return {name: figures[name] for name in ("k", "l")}
+
+
 def k_and_l_pycanon(path: Path) -> Figures:
     """pyCANON: k_anonymity and l_diversity, nothing else."""
+    return _pycanon(path, QUASI_FOUR)
+
+
+def fine_k_and_l_pycanon(path: Path) -> Figures:
+    """The same where nearly every row is a class of its own."""
+    return _pycanon(path, QUASI_FINE)
+
+
+def _pycanon(path: Path, columns: tuple[str, ...]) -> Figures:
     import pandas as pd
     from pycanon.anonymity import k_anonymity, l_diversity
 
-    people = pd.read_parquet(path, columns=[*QUASI_FOUR, SENSITIVE])
-    return {"k": int(k_anonymity(people, list(QUASI_FOUR))), "l": int(l_diversity(people, list(QUASI_FOUR), [SENSITIVE]))}
+    people = pd.read_parquet(path, columns=[*columns, SENSITIVE])
+    return {"k": int(k_anonymity(people, list(columns))), "l": int(l_diversity(people, list(columns), [SENSITIVE]))}
 
 
 def _sizes_here(path: Path, columns: tuple[str, ...], **limits: Any) -> Figures:

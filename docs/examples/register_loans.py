@@ -1,6 +1,6 @@
 """The example of docs/add-your-model.md: invented loan applications, a model on them, and its registration.
 
-    python docs/examples/register_loans.py        (with RAI_HOME set, or the default ~/.rai)
+python docs/examples/register_loans.py        (with RAI_HOME set, or the default ~/.rai)
 """
 
 from __future__ import annotations

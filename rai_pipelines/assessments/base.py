@@ -69,9 +69,7 @@ class AuditContext:
             reference = getattr(self.subject.datasheet.data, name)
             if reference is None:
                 raise DataError(f"the datasheet names no {name} data", where=str(self.subject.version), hint=f"Add data.{name} to datasheet.yaml")
-            self._tables[name] = open_table(
-                reference, name=name, data_folder=self.subject.data_folder, memory_limit=self.table_memory_limit
-            )
+            self._tables[name] = open_table(reference, name=name, data_folder=self.subject.data_folder, memory_limit=self.table_memory_limit)
         return self._tables[name]
 
     def has_table(self, name: str) -> bool:

@@ -43,9 +43,7 @@ def assess_performance(context: AuditContext, parameters: PerformanceParameters)
     """
     task = context.subject.datasheet.task
     if task != "binary_classification":
-        return Measured(
-            status=Status.MISSING, reason=f"performance is measured for binary classifiers only, and the task is {task}"
-        )
+        return Measured(status=Status.MISSING, reason=f"performance is measured for binary classifiers only, and the task is {task}")
     columns = context.subject.datasheet.columns
     if columns.label is None:
         return Measured(status=Status.MISSING, reason="The datasheet names no label, so nothing says which decisions are right. Add columns.label.")

@@ -41,9 +41,12 @@ class MeasureOutput(Record):
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to `app`."""
+    from rai_pipelines.cli.measure_drift import drift  # it shares the options below
+
     group = typer.Typer(help="Measure plain files, without a registry.", no_args_is_help=True)
     group.command()(bias)
     group.command()(anonymity)
+    group.command()(drift)
     app.add_typer(group, name="measure")
 
 

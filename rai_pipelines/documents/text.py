@@ -12,7 +12,8 @@ def markdown_text(text: object) -> str:
     """`text` on one line with every character that Markdown or HTML reads as markup escaped."""
     flat = " ".join(str(text).split())
     escaped = _MARKUP.sub(r"\\\1", flat).replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
-    return re.sub(r"^(\s*)([-=]|\d+\.)", r"\1\\\2", escaped)
+    # a leading 1. makes a list of what follows it; 0.206 is a figure, and a backslash before a digit would show
+    return re.sub(r"^(\s*\d+)(\.)(?=\s|$)", r"\1\\\2", re.sub(r"^(\s*)([-=])", r"\1\\\2", escaped))
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

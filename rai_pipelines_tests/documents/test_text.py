@@ -33,3 +33,9 @@ def test_an_absent_figure_is_a_dash_and_never_a_zero() -> None:
     assert number(0.0) == "0"
     assert number(0.12345) == "0.123"
     assert number(1234567.0) == "1,234,567"
+
+
+def test_a_figure_shows_as_it_is_and_a_sentence_that_begins_with_a_number_makes_no_list() -> None:
+    assert text_of(render(markdown_text("0.206 (90 % interval)"))) == "0.206 (90 % interval)"
+    assert "<ol>" not in render(markdown_text("1. January is a holiday"))
+    assert text_of(render(markdown_text("1. January is a holiday"))) == "1. January is a holiday"

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from pydantic import JsonValue
 
 from rai_pipelines.errors import ModelError, ModelMissing
 from rai_pipelines.subjects.datasheet import DATASHEET_FILE, Datasheet
 from rai_pipelines.subjects.model_formats import KNOWN_SUFFIXES, Query, open_model
-from rai_pipelines.subjects.subject import LoadedModel
+from rai_pipelines.subjects.model_tasks import run_task
+from rai_pipelines.subjects.subject import LoadedModel, Tables
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,13 +56,15 @@ def load_model_files(folder: Path, datasheet: Datasheet, *, trusted_skops_types:
 
 
 class CheckedModel:
-    """A `LoadedModel` that checks what goes in and what comes out."""
+    """A `LoadedModel` in this process that checks what goes in and what comes out. `native` is the library's own object, for white-box work."""
 
     def __init__(self, query: Query, features: tuple[str, ...] | None, favourable: str, where: str) -> None:
         self.flavor = query.flavor
         self.features = features
+        self.native = query.native
+        self.classes = query.classes
+        self.favourable = favourable
         self._query = query
-        self._favourable = favourable
         self._where = where
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
@@ -80,17 +84,20 @@ class CheckedModel:
         import numpy as np
 
         query = self._query
-        if query.probabilities is None or query.classes is None or self._favourable not in query.classes:
+        if query.probabilities is None or query.classes is None or self.favourable not in query.classes:
             return None
         answer = self._ask(query.probabilities, frame)
         expected = (len(frame), len(query.classes))
         if answer.shape != expected:
             raise ModelError(f"gives probabilities of shape {answer.shape} where {expected} is expected", where=self._where)
-        column = np.asarray(answer[:, query.classes.index(self._favourable)], dtype=float)
+        column = np.asarray(answer[:, query.classes.index(self.favourable)], dtype=float)
         if not np.isfinite(column).all() or (column.size and (column.min() < -1e-9 or column.max() > 1 + 1e-9)):
             raise ModelError("gives probabilities outside 0 to 1", where=self._where, hint="Check predict_proba of the model")
         clipped: np.ndarray = np.clip(column, 0.0, 1.0)
         return clipped
+
+    def run(self, task: str, parameters: Mapping[str, JsonValue], tables: Tables) -> tuple[Mapping[str, JsonValue], Tables]:
+        return run_task(task, self, parameters, tables)
 
     def _ask(self, function: Callable[[pd.DataFrame], Any], frame: pd.DataFrame) -> np.ndarray:
         import numpy as np

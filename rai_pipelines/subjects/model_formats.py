@@ -70,13 +70,14 @@ def open_model(path: Path, where: str, *, trusted_skops_types: tuple[str, ...], 
 
 @dataclass(frozen=True)
 class Query:
-    """What every format comes down to: two functions over a frame that holds the inputs in order."""
+    """What every format comes down to: two functions over a frame that holds the inputs in order. `native` is the library's own object."""
 
     flavor: str
     features: tuple[str, ...] | None
     classes: tuple[str, ...] | None
     predict: Callable[[pd.DataFrame], Any]
     probabilities: Callable[[pd.DataFrame], Any] | None  # shape (rows, classes)
+    native: Any = None
 
 
 def _load_skops(path: Path, where: str, trusted: Sequence[str]) -> Any:
@@ -125,6 +126,7 @@ def _estimator(model: Any, flavor: str) -> Query:
         classes=tuple(_class_name(item) for item in classes.tolist()) if gives else None,
         predict=model.predict,
         probabilities=model.predict_proba if gives else None,
+        native=model,
     )
 
 
@@ -148,6 +150,7 @@ def _booster(path: Path, where: str) -> Query:
         classes=tuple(str(index) for index in range(2 if binary else count)),
         predict=lambda frame: probabilities(frame).argmax(axis=1),
         probabilities=probabilities,
+        native=booster,
     )
 
 
@@ -181,6 +184,7 @@ def _onnx(path: Path, where: str) -> Query:
         classes=tuple(str(index) for index in range(count)) if len(outputs) > 1 else None,
         predict=lambda frame: run(frame)[0],
         probabilities=probabilities if len(outputs) > 1 else None,
+        native=session,
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from pydantic import JsonValue
 
 from rai_pipelines.errors import ModelMissing
 from rai_pipelines.subjects.datasheet import Datasheet
@@ -13,6 +16,9 @@ from rai_pipelines.subjects.names import ModelVersion
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import pyarrow as pa
+
+Tables = Mapping[str, "pa.Table"]
 
 
 class LoadedModel(Protocol):
@@ -26,6 +32,9 @@ class LoadedModel(Protocol):
 
     def score(self, frame: pd.DataFrame) -> np.ndarray | None:
         """Probability of the favourable outcome, shape (rows,), or None when the model gives none."""
+
+    def run(self, task: str, parameters: Mapping[str, JsonValue], tables: Tables) -> tuple[Mapping[str, JsonValue], Tables]:
+        """Run `module:function` of this package where the model is loaded (see `model_tasks`), and return what it answers. Raises `ModelError`."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ dev: .make/main  ## Dagster UI and daemon on the demo's home (http://127.0.0.1:3
 test: .make/dev lint  ## Lint, types, import directions, and the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
-test-all: .make/spark lint  ## The same with the slow suites (Spark needs a Java of 17 or later)
+test-all: .make/spark lint  ## The same with the slow suites, Spark among them
+	command -v java >/dev/null || (apt-get update -q && apt-get install -qy default-jre-headless)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
 
 lint: .make/dev  ## ruff, mypy (strict), import-linter

@@ -11,7 +11,7 @@ from pydantic import Field
 from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
 from rai_pipelines.assessments.statistics.column_drift import NOT_CALLED, ColumnDrift, Frame, column_drift, figures_of, worst_state
 from rai_pipelines.assessments.statistics.domain_classifier import domain_classifier_auc
-from rai_pipelines.assessments.statistics.drift_tests import benjamini_hochberg, call, simultaneous_level
+from rai_pipelines.assessments.statistics.drift_tests import call, simultaneous_level
 from rai_pipelines.errors import DataError
 from rai_pipelines.evidence.model import Measurement, State, Status
 from rai_pipelines.subjects.datasheet import Columns, Datasheet
@@ -240,8 +240,11 @@ def _domain(
 
 
 def _facts(drifts: Mapping[str, ColumnDrift], columns: Mapping[str, ComparedColumn]) -> dict[str, Any]:
+    from scipy.stats import false_discovery_control
+
     tested = [(name, drift.p_value) for name, drift in drifts.items() if drift.p_value is not None]
-    adjusted = dict(zip((name for name, _ in tested), benjamini_hochberg([value for _, value in tested]), strict=True))
+    raised = false_discovery_control([value for _, value in tested]) if tested else ()
+    adjusted = {name: float(value) for (name, _), value in zip(tested, raised, strict=True)}
     return {name: {"roles": list(columns[name].roles), **drift.facts, "adjusted_p_value": adjusted.get(name)} for name, drift in drifts.items()}
 
 

@@ -11,8 +11,9 @@ from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
 from rai_pipelines.assessments.fairness.groups import FN, FP, TN, TP, GroupCounts, group_counts, negatives, positives, rows
 from rai_pipelines.assessments.fairness.metrics import group_rates
 from rai_pipelines.assessments.scoring import Scored, scored_evaluation
+from rai_pipelines.assessments.statistics.auc import hanley_mcneil_auc
 from rai_pipelines.assessments.statistics.proportions import proportion
-from rai_pipelines.assessments.statistics.uncertainty import Uncertain, hanley_mcneil_auc, mean_interval, percentile_interval, resample
+from rai_pipelines.assessments.statistics.uncertainty import Uncertain, mean_interval, percentile_interval, resample
 from rai_pipelines.evidence.model import Measurement, State, Status
 from rai_pipelines.tables.contingency import count_groups, load_scored_rows
 

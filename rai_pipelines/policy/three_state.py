@@ -129,17 +129,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Benjamini and Hochberg's (1995) step-up adjusted p-values, in the order given: rejecting those below q keeps the false discovery rate at q."""
-    order = sorted(range(len(p_values)), key=lambda index: p_values[index], reverse=True)
-    adjusted = [1.0] * len(p_values)
-    running = 1.0
-    for rank, index in enumerate(order):
-        running = min(running, p_values[index] * len(p_values) / (len(p_values) - rank))
-        adjusted[index] = running
-    return adjusted
-
-
 def decisive_n(measurement: Measurement, band: Band) -> int | None:
     """Rows (of the smaller group) at which a figure with this value would be decided; None when no number would.
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rai_pipelines.policy.sequential import alpha_at_look
-from rai_pipelines.policy.three_state import benjamini_hochberg
 
 
 @given(st.floats(0.001, 0.2), st.integers(2, 366), st.integers(1, 2_000))
@@ -39,8 +38,3 @@ def test_a_year_of_monthly_audits_of_an_innocent_model_fails_at_most_alpha_of_mo
 def test_looks_are_counted_from_one() -> None:
     with pytest.raises(ValueError, match="counted from 1"):
         alpha_at_look(0.05, 0, looks_per_year=12)
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-def test_benjamini_hochberg_equals_scipy(p_values: list[float]) -> None:
-    assert benjamini_hochberg(p_values) == pytest.approx(stats.false_discovery_control(p_values).tolist(), abs=1e-12)

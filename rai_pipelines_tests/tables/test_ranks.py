@@ -1,4 +1,4 @@
-"""Exact areas and distances against scikit-learn and SciPy; brackets that hold the exact area; histograms that count every row."""
+"""Exact areas against scikit-learn; brackets that hold the exact area; histograms that count every row."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from rai_pipelines.assessments.statistics.auc import binned_auc
 from rai_pipelines.errors import DataError
-from rai_pipelines.tables.ranks import exact_auc, two_samples
+from rai_pipelines.tables.ranks import exact_auc
 from rai_pipelines.tables.score_histogram import score_histogram
 from rai_pipelines.tables.source import TableSource, open_table
 
@@ -45,16 +44,6 @@ def test_the_exact_area_is_scikit_learns_and_the_bracket_of_any_histogram_holds_
         assert bracket.low <= bracket.value <= bracket.high
 
 
-@LOOSE
-@given(st.lists(st.floats(-5, 5, width=16), min_size=1, max_size=50), st.lists(st.floats(-5, 5, width=16), min_size=1, max_size=50))
-def test_distances_of_two_samples_are_scipys(tmp_path: Path, first: list[float], second: list[float]) -> None:
-    left, right = (opened(pd.DataFrame({"x": values}), tmp_path, name) for values, name in ((first, "training"), (second, "production")))
-    found = two_samples(left, right, "x")
-    assert found.ks == pytest.approx(stats.ks_2samp(first, second).statistic, abs=1e-12)
-    assert found.wasserstein == pytest.approx(stats.wasserstein_distance(first, second), abs=1e-9)
-    assert (found.first, found.second) == (len(first), len(second))
-
-
 def test_a_histogram_counts_every_row_by_group_and_label(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     frame = pd.DataFrame({"sex": rng.choice(["f", "m"], 500), "y": rng.integers(0, 2, 500), "s": rng.uniform(-0.1, 1.1, 500)}).astype({"y": "Int64"})
@@ -77,12 +66,9 @@ def test_one_class_has_no_area(tmp_path: Path) -> None:
     assert binned_auc(score_histogram(source, score="s", label="y", favourable="1").by_label()) is None
 
 
-def test_an_infinite_score_and_an_empty_column_are_refused(tmp_path: Path) -> None:
+def test_an_infinite_score_is_refused(tmp_path: Path) -> None:
     source = opened(pd.DataFrame({"y": [1, 0], "s": [0.1, np.inf]}), tmp_path)
     with pytest.raises(DataError, match="infinite in 1 rows"):
         score_histogram(source, score="s", label="y", favourable="1")
-    empty = opened(pd.DataFrame({"s": [np.nan, np.nan]}), tmp_path, "production")
-    with pytest.raises(DataError, match="no value in the production table"):
-        two_samples(source, empty, "s")
     with pytest.raises(ValueError, match="at least one bin"):
         score_histogram(source, score="s", label="y", favourable="1", bins=0)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rai_pipelines.assessments.privacy.direct_identifiers import TEXT_LIMIT, kinds_in, pattern_recognizers
-from rai_pipelines.assessments.statistics.uncertainty import wilson_interval
+from rai_pipelines.assessments.statistics.proportions import proportion
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.tables.profile import TableProfile
 
@@ -56,7 +56,7 @@ def _share(name: str, hits: int, texts: int, *, read: int, rows: int, level: flo
     if texts == 0:
         return Measurement(metric=METRIC, value=None, n=0, attribute=name, state=State.INSUFFICIENT, note=f"no text in the rows read; {note}")
     return Measurement(
-        metric=METRIC, value=hits / texts, interval=wilson_interval(hits, texts, level), n=texts, denominator=texts, attribute=name, note=note
+        metric=METRIC, value=hits / texts, interval=proportion(hits, texts, level).interval, n=texts, denominator=texts, attribute=name, note=note
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rai_pipelines.assessments.privacy.direct_identifiers import ContentScan, kind_by_name, scan_content
-from rai_pipelines.assessments.statistics.uncertainty import wilson_interval
+from rai_pipelines.assessments.statistics.proportions import proportion
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.tables.profile import TableProfile
 
@@ -130,7 +130,7 @@ def _identifier_share(item: _Flagged, parameters: AnonymityParameters) -> Measur
     return Measurement(
         metric="direct_identifier_share",
         value=item.rows / item.looked_at,
-        interval=wilson_interval(item.rows, item.looked_at, parameters.level) if by_content else None,
+        interval=proportion(item.rows, item.looked_at, parameters.level).interval if by_content else None,
         n=item.looked_at,
         denominator=item.looked_at,
         attribute=item.column,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rai_pipelines.assessments.statistics.uncertainty import hanley_mcneil_auc
+from rai_pipelines.assessments.statistics.auc import hanley_mcneil_auc
 from rai_pipelines.evidence.model import Measurement, State
 
 if TYPE_CHECKING:

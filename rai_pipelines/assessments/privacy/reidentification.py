@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rai_pipelines.assessments.statistics.uncertainty import wilson_interval
+from rai_pipelines.assessments.statistics.proportions import proportion
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.tables.class_examples import WorstClass, worst_classes
 from rai_pipelines.tables.class_links import PopulationClasses, population_classes, unique_links
@@ -58,7 +58,7 @@ def class_measurements(
             metric="rows_below_k", value=classes.rows_below(parameters.k_report) / rows, n=rows, denominator=rows, note=f"k = {parameters.k_report}"
         ),
         Measurement(
-            metric="singling_out_share", value=alone / rows, interval=wilson_interval(alone, rows, parameters.level), n=rows, denominator=rows
+            metric="singling_out_share", value=alone / rows, interval=proportion(alone, rows, parameters.level).interval, n=rows, denominator=rows
         ),
         Measurement(metric="prosecutor_risk_maximum", value=1 / classes.k, n=rows),
         Measurement(metric="prosecutor_risk_average", value=classes.classes / rows, n=rows, denominator=rows),
@@ -149,7 +149,7 @@ def _linkability(
     return Measurement(
         metric="linkability_share",
         value=links.linked / rows,
-        interval=wilson_interval(links.linked, rows, parameters.level),
+        interval=proportion(links.linked, rows, parameters.level).interval,
         n=rows,
         denominator=rows,
         note=LINK_NOTE,
@@ -165,7 +165,7 @@ def _inference(classes: EquivalenceClasses | None, rows: int, parameters: Anonym
         Measurement(
             metric="inference_share",
             value=found.inferred_rows / rows,
-            interval=wilson_interval(found.inferred_rows, rows, parameters.level),
+            interval=proportion(found.inferred_rows, rows, parameters.level).interval,
             n=rows,
             denominator=rows,
             attribute=name,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rai_pipelines.assessments.statistics.uncertainty import Uncertain, hanley_mcneil_auc
+from rai_pipelines.assessments.statistics.auc import hanley_mcneil_auc
+from rai_pipelines.assessments.statistics.uncertainty import Uncertain
 
 if TYPE_CHECKING:
     import pandas as pd

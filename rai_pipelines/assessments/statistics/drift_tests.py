@@ -155,21 +155,6 @@ def homogeneity_p_value(reference: np.ndarray, current: np.ndarray) -> float | N
     return float(f"{float(gammaincc((bins - 1) / 2, float(pearson_chi_square(reference, current)) / 2)):.9g}")
 
 
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values in the order given: the false discovery rate at which each would be called.
-
-    Source: Benjamini and Hochberg (1995), JRSS B 57, 289-300.
-    """
-    if not p_values:
-        return []
-    values = np.asarray(p_values, dtype=float)
-    order = np.argsort(-values, kind="stable")
-    raised = values[order] * len(values) / np.arange(len(values), 0, -1)
-    adjusted = np.empty(len(values))
-    adjusted[order] = np.minimum(1.0, np.minimum.accumulate(raised))
-    return [float(value) for value in adjusted]
-
-
 def _corrected(
     reference: np.ndarray,
     current: np.ndarray,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rai_pipelines.assessments.statistics.uncertainty import hanley_mcneil_auc
+from rai_pipelines.assessments.statistics.auc import hanley_mcneil_auc
 from rai_pipelines.evidence.model import Measurement, State
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from rai_pipelines.evidence.model import Evidence, Measurement, State
 from rai_pipelines.policy.checks.base import Check, Question, Threshold, absent_figure
 from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conclude
-from rai_pipelines.policy.three_state import Band, Judged, benjamini_hochberg, judge_family, p_outside
+from rai_pipelines.policy.three_state import Band, Judged, judge_family, p_outside
 
 SHOWN_INTERSECTIONS = 5
 
@@ -73,7 +73,9 @@ def _intersections(question: Question, bands: Mapping[str, Band]) -> Iterator[Fi
     tested = [(item, band, p) for item, band in found if (p := p_outside(item, band)) is not None]
     if not tested:
         return
-    adjusted = benjamini_hochberg([p for _, _, p in tested])
+    from scipy.stats import false_discovery_control
+
+    adjusted = [float(q) for q in false_discovery_control([p for _, _, p in tested])]
     discovered = sorted(
         ((q, item, band) for (item, band, _), q in zip(tested, adjusted, strict=True) if q < question.alpha),
         key=lambda entry: (entry[0], entry[1].metric, str(entry[1].attribute), str(entry[1].comparison)),

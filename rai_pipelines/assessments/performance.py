@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from rai_pipelines.assessments.fairness.metrics import group_rates
 from rai_pipelines.assessments.scoring import Scored, scored_evaluation
 from rai_pipelines.assessments.statistics.auc import hanley_mcneil_auc
 from rai_pipelines.assessments.statistics.proportions import proportion
-from rai_pipelines.assessments.statistics.uncertainty import Uncertain, mean_interval, percentile_interval, resample
+from rai_pipelines.assessments.statistics.uncertainty import Uncertain, mean_and_deviation, mean_interval, percentile_interval, resample
 from rai_pipelines.evidence.model import Measurement, State, Status
-from rai_pipelines.tables.contingency import count_groups, load_scored_rows
+from rai_pipelines.tables.contingency import count_groups
+from rai_pipelines.tables.ranks import ScoredGroup, score_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +38,7 @@ def assess_performance(context: AuditContext, parameters: PerformanceParameters)
     """Accuracy, balanced accuracy, precision, recall, F1, specificity, Brier score and area under the ROC curve of the evaluation table.
 
     `majority_class_rate` is what always giving the more frequent class would reach, `accuracy_over_majority` the model's lead over it.
-    Slices are the groups of each protected attribute. scikit-learn gives the values, from counts; area and Brier score from every score.
+    Slices are the groups of each protected attribute. scikit-learn gives the values, from counts; area and Brier score come from every score, ranked and summed in the engine.
 
     Raises:
         ModelMissing: no prediction column is declared and there is no model to make one.
@@ -56,10 +58,11 @@ def assess_performance(context: AuditContext, parameters: PerformanceParameters)
     labelled = counts[counts["label"].notna()].astype({"label": "int64"})
     if labelled.empty:
         return Measured(status=Status.MISSING, reason=f"No row of the evaluation table has a value in the label column {columns.label!r}.")
-    scores = load_scored_rows(scored.source, score=scored.score_column, **common) if scored.score_column else None
+    found = score_groups(scored.source, score=scored.score_column, **common) if scored.score_column else ()
+    scores = {(group.attribute, group.group): group for group in found}
     measurements = [
         *_headline(labelled, parameters, context.seed),
-        *_score_figures(scores, _cells(labelled), parameters),
+        *_score_figures(scores.get((None, None)), _cells(labelled), parameters),
         *(figure for counted in group_counts(labelled, attributes, depth=1) for figure in _slices(counted, scores, parameters)),
     ]
     return Measured(measurements=tuple(measurements), details=_details(counts, labelled, scored))
@@ -104,26 +107,23 @@ def _headline(labelled: pd.DataFrame, parameters: PerformanceParameters, seed: i
     return measurements
 
 
-def _score_figures(scores: pd.DataFrame | None, cells: np.ndarray, parameters: PerformanceParameters) -> list[Measurement]:
+def _score_figures(scores: ScoredGroup | None, cells: np.ndarray, parameters: PerformanceParameters) -> list[Measurement]:
     """Area under the ROC curve and Brier score of all labelled rows."""
     total = int(cells.sum())
     if scores is None:
         return [Measurement(metric=metric, value=None, n=total, state=State.UNAVAILABLE, note=NO_SCORE) for metric in ("roc_auc", "brier_score")]
-    label, score = scores["label"].to_numpy(), scores["score"].to_numpy()
-    area = _area(label, score, parameters)
-    if score.min() < 0 or score.max() > 1:
+    area = _area(scores, parameters)
+    if scores.lowest < 0 or scores.highest > 1:
         note = "scores lie outside [0, 1]: they are not probabilities"
         return [area, Measurement(metric="brier_score", value=None, n=total, state=State.UNAVAILABLE, note=note)]
-    from sklearn import metrics
-
-    errors = (score - label) ** 2
-    figure = mean_interval(
-        float(metrics.brier_score_loss(label, score)), float(errors.std(ddof=1)) if total > 1 else 0.0, total, parameters.interval_level
-    )
+    brier, deviation = mean_and_deviation(scores.errors[1], scores.errors[3], total)
+    figure = mean_interval(brier, deviation, total, parameters.interval_level)
     return [area, _measurement("brier_score", figure.value, figure, n=total, denominator=total, parameters=parameters)]
 
 
-def _slices(counted: GroupCounts, scores: pd.DataFrame | None, parameters: PerformanceParameters) -> list[Measurement]:
+def _slices(
+    counted: GroupCounts, scores: Mapping[tuple[str | None, str | None], ScoredGroup], parameters: PerformanceParameters
+) -> list[Measurement]:
     """Accuracy, recall and area of each group of one attribute."""
     rates = group_rates(counted.cells)
     measurements = []
@@ -135,22 +135,19 @@ def _slices(counted: GroupCounts, scores: pd.DataFrame | None, parameters: Perfo
             measurements.append(
                 _measurement(metric, figure.value if figure else None, figure, n=n, denominator=below, parameters=parameters, **where)
             )
-        if scores is None:
+        own = scores.get((counted.attribute, group))
+        if own is None:
             measurements.append(Measurement(metric="roc_auc", value=None, n=n, state=State.UNAVAILABLE, note=NO_SCORE, **where))
         else:
-            own = scores[scores[counted.attribute] == group]
-            measurements.append(_area(own["label"].to_numpy(), own["score"].to_numpy(), parameters, **where))
+            measurements.append(_area(own, parameters, **where))
     return measurements
 
 
-def _area(label: np.ndarray, score: np.ndarray, parameters: PerformanceParameters, **where: str) -> Measurement:
-    from sklearn import metrics
-
-    above = int(label.sum())
-    below = len(label) - above
-    smaller = min(above, below)
-    figure = hanley_mcneil_auc(float(metrics.roc_auc_score(label, score)), above, below, parameters.interval_level) if smaller else None
-    return _measurement("roc_auc", figure.value if figure else None, figure, n=len(label), denominator=smaller, parameters=parameters, **where)
+def _area(scores: ScoredGroup, parameters: PerformanceParameters, **where: str) -> Measurement:
+    area = scores.area
+    figure = hanley_mcneil_auc(area.value, area.positives, area.negatives, parameters.interval_level) if area.value is not None else None
+    smaller = min(area.positives, area.negatives)
+    return _measurement("roc_auc", figure.value if figure else None, figure, n=scores.rows, denominator=smaller, parameters=parameters, **where)
 
 
 def _measurement(
@@ -203,4 +200,5 @@ def _details(counts: pd.DataFrame, labelled: pd.DataFrame, scored: Scored) -> di
         },
         "majority_class": "favourable" if positives(cells) >= negatives(cells) else "other",
         "has_scores": scored.score_column is not None,
+        "rows_counted_as": "independent rows of equal weight",
     }

@@ -152,14 +152,47 @@ class DataReferences(_Declared):
 
 
 class RobustnessBudget(_Declared):
-    """How far an attacker may move an input: Euclidean distance in standard deviations of the training data.
+    """How far, and in which ways, an attacker may move an input: Euclidean distance in standard deviations of the training data.
 
     One changed category counts as `category_step`. Its default is the least that flipping a 0/1 column costs in the same units (its
-    standard deviation is at most one half), so that a fact costs the same whether it is coded as a number or as a category.
+    standard deviation is at most one half), so that a fact costs the same whether it is coded as a number or as a category. Immutable
+    features and protected attributes are never moved.
     """
 
     epsilon_l2: float = Field(default=1.0, gt=0, le=10)
     category_step: float = Field(default=2.0, gt=0, le=10)
+    epsilon_linf: float | None = Field(default=None, gt=0, le=10, description="Furthest that any one input may move, in the same units")
+    max_changed_features: int | None = Field(default=None, ge=1, description="Inputs that may change at once (L0); a one-hot group counts once")
+    ranges: Mapping[Text, tuple[float, float]] = Field(default_factory=dict, description="Lowest and highest value that an input can be given")
+    costs: Mapping[Text, Annotated[float, Field(gt=0, le=1_000)]] = Field(
+        default_factory=dict, description="What multiplies the distance of an input; above 1: harder to change than others"
+    )
+    one_hot: tuple[tuple[Text, ...], ...] = Field(default=(), description="Groups of 0/1 inputs of which one is 1; they change together")
+    directions: Mapping[Text, Literal["increase", "decrease"]] = Field(default_factory=dict, description="Inputs that can change one way only")
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> Self:
+        for name, (low, high) in self.ranges.items():
+            if low > high:
+                raise ValueError(f"ranges.{name} is upside down: {low:g} is above {high:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_hot_groups_are_apart(self) -> Self:
+        members = [name for group in self.one_hot for name in group]
+        if any(len(group) < 2 for group in self.one_hot):
+            raise ValueError("a one_hot group needs at least two columns")
+        twice = sorted({name for name in members if members.count(name) > 1})
+        if twice:
+            raise ValueError(f"one_hot names {', '.join(twice)} twice")
+        for part in ("ranges", "directions"):
+            clash = sorted(set(members) & set(getattr(self, part)))
+            if clash:
+                raise ValueError(f"{part} names {', '.join(clash)}, which is in a one_hot group: its columns are 0 or 1 and change together")
+        for group in self.one_hot:
+            if len({self.costs.get(name, 1.0) for name in group}) > 1:
+                raise ValueError(f"costs differ within the one_hot group {', '.join(group)}: its columns change together")
+        return self
 
 
 class Datasheet(_Declared):
@@ -190,6 +223,10 @@ class Datasheet(_Declared):
             raise ValueError("columns.classes must name the three or more classes of a multiclass_classification")
         if self.task != "multiclass_classification" and columns.classes:
             raise ValueError(f"columns.classes is for multiclass_classification, the task is {self.task}")
+        if columns.weight is not None and self.task in {"regression", "scoring"}:
+            raise ValueError(f"columns.weight is for classifications, the task is {self.task}: its figures would leave the weights out")
+        if columns.unit_id is not None and self.task != "binary_classification":
+            raise ValueError(f"columns.unit_id is for binary_classification, the task is {self.task}: its intervals would take rows as independent")
         undeclared = [name for name in ((law.sex, law.race_ethnicity) if law else ()) if name not in columns.protected_attributes]
         if undeclared:
             raise ValueError(f"fairness.local_law_144 names {', '.join(undeclared)}, which columns.protected_attributes does not declare")

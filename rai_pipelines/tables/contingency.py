@@ -73,40 +73,6 @@ def count_groups(
     return _as_counts(found, names, bins, source, label=label, prediction=prediction, favourable=favourable, weight=weight)
 
 
-def load_scored_rows(
-    source: TableSource, *, attributes: Sequence[str], bins: Mapping[str, tuple[float, ...]], label: str, score: str, favourable: str
-) -> pd.DataFrame:
-    """The labelled rows reduced to group names, `label` (0/1) and `score`, for the figures that need every score.
-
-    Raises:
-        DataError: as `count_groups`; or a score is missing or not a finite number.
-    """
-    import numpy as np
-    import pandas as pd
-
-    names = list(dict.fromkeys(attributes))
-    source.require(*names, label, score)
-    table = source.table()
-    if not table[score].type().is_numeric():
-        raise DataError(
-            f"score column {score!r} is not numeric ({table[score].type()})", where=source.reference, hint="Name a column of probabilities"
-        )
-    keys = {f"a{position}": group_key(table, name, bins) for position, name in enumerate(names)}
-    keys |= {"y": without_nan(table[label]), "s": table[score].cast("float64")}
-    chosen = table.select(**keys)
-    found: pd.DataFrame = source.run(chosen.filter(chosen["y"].notnull()))
-    scores = found["s"].to_numpy(dtype=float, na_value=np.nan)
-    if not np.isfinite(scores).all():
-        raise DataError(
-            f"score column {score!r} has {int((~np.isfinite(scores)).sum())} values that are not finite numbers",
-            where=source.reference,
-            hint="Score every labelled row",
-        )
-    frame = named_groups(found, names, bins)
-    frame["label"] = as_outcome(found["y"], favourable).astype("int64")
-    return pd.DataFrame({**frame, "score": scores})
-
-
 def group_name(value: Any) -> str:
     """How a group is written: `1` for 1 and 1.0, `true` for True, `(missing)` for null and NaN; overlong text is cut and marked."""
     if value is None or (isinstance(value, float) and math.isnan(value)) or _is_null(value):

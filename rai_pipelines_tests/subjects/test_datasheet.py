@@ -66,3 +66,12 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
 def test_a_file_that_is_no_mapping_is_refused() -> None:
     with pytest.raises(DatasheetError, match="not a mapping"):
         parse_datasheet("- a\n- b\n", source="x")
+
+
+@pytest.mark.parametrize(
+    ("task", "column", "said"), [("regression", "weight: w", "columns.weight is for"), ("scoring", "unit_id: person", "columns.unit_id is for")]
+)
+def test_a_column_that_the_task_s_figures_would_leave_out_is_refused(task: str, column: str, said: str) -> None:
+    text = GOOD.replace("columns:\n", f"task: {task}\ncolumns:\n  {column}\n")
+    with pytest.raises(DatasheetError, match=said):
+        parse_datasheet(text, source="datasheet.yaml")

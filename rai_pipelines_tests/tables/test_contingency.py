@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rai_pipelines.errors import DataError
-from rai_pipelines.tables.contingency import as_outcome, bin_names, count_groups, group_name, load_scored_rows
+from rai_pipelines.tables.contingency import as_outcome, bin_names, count_groups, group_name
 from rai_pipelines.tables.source import TableSource, open_table
 
 
@@ -136,13 +136,3 @@ def test_every_row_is_counted_once_in_any_order(tmp_path: Path, rows: list[tuple
     shuffled = count_groups(opened(pd.DataFrame(rows, columns=["g", "y", "p"]).astype({"y": "Int64"}), tmp_path), **count)
     assert forward["count"].sum() == len(rows)
     pd.testing.assert_frame_equal(forward, shuffled)
-
-
-def test_scored_rows_carry_group_names_and_refuse_scores_that_are_no_numbers(tmp_path: Path) -> None:
-    frame = people(20).assign(s=np.linspace(0, 1, 20))
-    common = dict(attributes=["race", "age"], bins={"age": (0, 50, 100)}, label="y", score="s", favourable="1")
-    rows = load_scored_rows(opened(frame, tmp_path), **common)
-    assert rows["label"].tolist() == frame["y"].tolist()
-    assert rows["age"].tolist() == ["[0, 50)" if age < 50 else "[50, 100)" for age in frame["age"]]
-    with pytest.raises(DataError, match="1 values that are not finite"):
-        load_scored_rows(opened(frame.assign(s=[float("inf"), *[0.5] * 19]), tmp_path), **common)

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from rai_pipelines.assessments.statistics.auc import binned_auc
 from rai_pipelines.errors import DataError
-from rai_pipelines.tables.ranks import exact_auc
+from rai_pipelines.tables.ranks import exact_auc, score_groups
 from rai_pipelines.tables.score_histogram import score_histogram
 from rai_pipelines.tables.source import TableSource, open_table
 
@@ -58,6 +58,29 @@ def test_a_histogram_counts_every_row_by_group_and_label(tmp_path: Path) -> None
     assert counts[1:-1].tolist() == expected.tolist()
     assert (counts[0], counts[-1]) == ((rows < 0).sum(), (rows > 1).sum())
     assert found.cells["total"].sum() == pytest.approx(frame["s"].sum())
+
+
+@LOOSE
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.sampled_from([0, 1, None]), st.floats(0, 1, width=16)), min_size=3, max_size=60))
+def test_each_group_has_scikit_learns_area_and_the_sums_of_its_errors(tmp_path: Path, rows: list[tuple[str | None, int | None, float]]) -> None:
+    frame = pd.DataFrame(rows, columns=["g", "y", "s"]).astype({"y": "Int64"})
+    labelled = frame[frame["y"].notna()].assign(g=lambda f: f["g"].fillna("(missing)"))
+    found = {group.group: group for group in score_groups(opened(frame, tmp_path), attributes=["g"], bins={}, label="y", score="s", favourable="1")}
+    for name, members in [(None, labelled), *labelled.groupby("g")]:
+        error = (members["s"] - members["y"]).astype(float)
+        assert found[name].rows == len(members)
+        assert found[name].errors == pytest.approx([(error**power).sum() for power in (1, 2, 3, 4)], abs=1e-9)
+        if members["y"].nunique() == 2:
+            assert found[name].area.value == pytest.approx(roc_auc_score(members["y"].astype(int), members["s"]), abs=1e-12)
+        else:
+            assert found[name].area.value is None
+    assert set(found) == {None, *labelled["g"]}
+
+
+def test_a_labelled_row_without_a_finite_score_is_refused_where_every_row_must_have_one(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"g": ["a", "a", "b"], "y": [1, 0, 1], "s": [0.5, 0.2, np.inf]})
+    with pytest.raises(DataError, match="1 values that are not finite"):
+        score_groups(opened(frame, tmp_path), attributes=["g"], bins={}, label="y", score="s", favourable="1")
 
 
 def test_one_class_has_no_area(tmp_path: Path) -> None:

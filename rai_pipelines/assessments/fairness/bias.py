@@ -15,12 +15,16 @@ from rai_pipelines.assessments.fairness.lattice import BiasParameters, measure_t
 from rai_pipelines.assessments.fairness.multiclass import measure_multiclass
 from rai_pipelines.assessments.fairness.regression import measure_regression
 from rai_pipelines.assessments.fairness.regulators import regulator_tables
+from rai_pipelines.assessments.fairness.scores import GROUP_METRICS, measure_scores
 from rai_pipelines.assessments.scoring import Scored, scored_evaluation
 from rai_pipelines.errors import DataError
+from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.subjects.datasheet import Datasheet
 from rai_pipelines.tables.clusters import UnitMoments, unit_moments
 from rai_pipelines.tables.contingency import count_groups
 from rai_pipelines.tables.outcomes import count_above_median, count_classes, residual_moments
+from rai_pipelines.tables.ranks import score_groups
+from rai_pipelines.tables.source import TableSource
 
 
 def assess_bias(context: AuditContext, parameters: BiasParameters) -> Measured:
@@ -55,7 +59,15 @@ def _of_decisions(sheet: Datasheet, scored: Scored, parameters: BiasParameters, 
     tables = group_counts(counts, list(columns.protected_attributes), depth=_depth(sheet, parameters))
     if columns.unit_id is not None:
         tables = [_with_units(counted, unit_moments(scored.source, attributes=counted.parts, unit=columns.unit_id, **counting)) for counted in tables]
-    return _with_regulators(_of_tables(tables, sheet, parameters, seed), tables, sheet, parameters, "selection_rate")
+    measured = _with_scores(
+        _of_tables(tables, sheet, parameters, seed),
+        scored.source,
+        scored.score_column,
+        labelled=tables[0].labelled,
+        sheet=sheet,
+        parameters=parameters,
+    )
+    return _with_regulators(measured, tables, sheet, parameters, "selection_rate")
 
 
 def _of_scores(context: AuditContext, parameters: BiasParameters) -> Measured:
@@ -74,6 +86,7 @@ def _of_scores(context: AuditContext, parameters: BiasParameters) -> Measured:
     )
     tables = group_counts(counts, list(columns.protected_attributes), depth=_depth(sheet, parameters))
     measured = _of_tables(tables, sheet, parameters, context.seed)
+    measured = _with_scores(measured, context.table("evaluation"), columns.score, labelled=tables[0].labelled, sheet=sheet, parameters=parameters)
     measured = replace(measured, details={**measured.details, "selected_means": f"a score above the median of all rows, {median:.9g}"})
     return _with_regulators(measured, tables, sheet, parameters, "scoring_rate")
 
@@ -111,6 +124,31 @@ def _of_numbers(sheet: Datasheet, scored: Scored, parameters: BiasParameters) ->
 def _of_tables(tables: list[GroupCounts], sheet: Datasheet, parameters: BiasParameters, seed: int) -> Measured:
     labels = {name: attribute.labels for name, attribute in sheet.columns.protected_attributes.items()}
     return measure_tables(tables, attributes=_references(sheet), parameters=parameters, seed=seed, labels=labels)
+
+
+def _with_scores(
+    measured: Measured, source: TableSource, score: str | None, *, labelled: int, sheet: Datasheet, parameters: BiasParameters
+) -> Measured:
+    """With the figures of the scores, where there are scores and labels."""
+    columns = sheet.columns
+    if score is None or columns.label is None:
+        return measured
+    if columns.weight is not None or columns.unit_id is not None:  # their figures here would take rows as equal and independent
+        note = "areas and calibration are not computed for weighted or clustered rows"
+        absent = tuple(Measurement(metric=metric, value=None, state=State.UNAVAILABLE, note=note) for metric in GROUP_METRICS)
+        return replace(measured, measurements=(*measured.measurements, *absent))
+    groups = score_groups(
+        source,
+        attributes=tuple(columns.protected_attributes),
+        bins=_bins(sheet),
+        label=columns.label,
+        score=score,
+        favourable=columns.favourable_outcome,
+        strict=False,
+    )
+    found = measure_scores(groups, tuple(columns.protected_attributes), parameters)
+    details = {**measured.details, "labelled_rows_without_score": labelled - groups[0].rows}
+    return replace(measured, measurements=(*measured.measurements, *found), details=details)
 
 
 def _with_regulators(measured: Measured, tables: list[GroupCounts], sheet: Datasheet, parameters: BiasParameters, rate: str) -> Measured:

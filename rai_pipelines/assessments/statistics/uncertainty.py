@@ -30,6 +30,29 @@ def mean_interval(mean: float, standard_deviation: float, rows: int, level: floa
     return Uncertain(mean, error, Interval(low=mean - half, high=mean + half, level=level, method="normal"))
 
 
+def mean_and_deviation(total: float, squares: float, rows: int) -> tuple[float, float]:
+    """Mean and standard deviation (n - 1) from a sum, the sum of squares and the number of rows (above 0)."""
+    mean = total / rows
+    variance = max(squares / rows - mean * mean, 0.0)
+    return mean, math.sqrt(variance * rows / (rows - 1)) if rows > 1 else 0.0
+
+
+def largest_difference(values: Sequence[float], errors: Sequence[float], level: float) -> Uncertain:
+    """Largest minus smallest of two or more independent estimates, with the standard error of that pair.
+
+    As in `proportions.largest_gap_interval`: the upper end is the highest upper limit of any pair; the lower end the highest lower limit of any
+    pair with the error divided by the number of ordered pairs (Bonferroni), so that the choice of the pair is paid for.
+    """
+    points, spread = np.asarray(values, dtype=float), np.asarray(errors, dtype=float)
+    first, second = np.nonzero(~np.eye(len(points), dtype=bool))
+    apart, error = points[first] - points[second], np.hypot(spread[first], spread[second])
+    value, driving = float(apart.max()), int(apart.argmax())
+    low = float((apart - normal_quantile(1 - (1 - level) / len(apart)) * error).max())
+    high = float((apart + normal_quantile(level) * error).max())
+    interval = Interval(low=min(max(low, 0.0), value), high=high, level=level, method="pairwise normal limits, Bonferroni towards no difference")
+    return Uncertain(value, float(error[driving]), interval)
+
+
 def resample(
     cells: np.ndarray, statistic: Callable[[np.ndarray], dict[str, np.ndarray]], *, resamples: int, seed: Sequence[int]
 ) -> dict[str, np.ndarray]:

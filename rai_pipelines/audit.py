@@ -235,6 +235,10 @@ def assessment_of(name: str, policy: Policy) -> tuple[Assess, Parameters]:
             from rai_pipelines.assessments.performance import PerformanceParameters, assess_performance
 
             return assess_performance, PerformanceParameters()
+        case "drift_report":
+            from rai_pipelines.assessments.drift import DriftParameters, assess_drift
+
+            return assess_drift, DriftParameters(interval_level=policy.statistics.interval_level)
         case "adversarial_robustness":
             from rai_pipelines.assessments.security.robustness import RobustnessParameters, assess_robustness
 
@@ -265,6 +269,7 @@ _MEASURED = (
     Step("bias_assessment", "Bias assessment", ("evaluation",)),
     Step("performance_report", "Performance report", ("evaluation",)),
     Step("adversarial_robustness", "Adversarial robustness", ("training", "evaluation")),
+    Step("drift_report", "Drift report", ("training", "evaluation", "production")),
 )
 _DOCUMENTED = Step("documentation_check", "Documentation check", after=tuple(step.name for step in _MEASURED))
 STEPS: Mapping[str, Step] = {step.name: step for step in (*_MEASURED, _DOCUMENTED)}

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
+from rai_pipelines.assessments.performance_drop import performance_drop
 from rai_pipelines.assessments.statistics.column_drift import NOT_CALLED, ColumnDrift, Frame, column_drift, figures_of, worst_state
 from rai_pipelines.assessments.statistics.domain_classifier import domain_classifier_auc
 from rai_pipelines.assessments.statistics.drift_tests import call, simultaneous_level
@@ -28,6 +29,7 @@ from rai_pipelines.tables.column_shift import (
 from rai_pipelines.tables.source import TableSource
 
 NO_PRODUCTION = "the datasheet names no production data"
+LIVE = f"{NO_PRODUCTION}, and this version is in use. Add data.production"
 
 
 class DriftParameters(Parameters):
@@ -42,6 +44,7 @@ class DriftParameters(Parameters):
     domain_auc_threshold: float = Field(default=0.65, gt=0.5, le=1, description="Area of the classifier that tells the tables apart")
     bins: int = Field(default=10, ge=2, le=50, description="Bins of equal reference shares behind PSI; a divisor of 100")
     interval_level: float = Field(default=0.90, gt=0, lt=1, description="At which all intervals hold together")
+    performance_level: float = Field(default=0.90, gt=0, lt=1, description="Level of the interval of the loss of accuracy")
     min_rows: int = Field(default=30, ge=2, description="Rows of either table below which nothing is called")
     resamples: int = Field(default=400, ge=200, le=100_000, description="Multinomial draws behind bias and standard error")
     domain_rows: int = Field(default=5_000, ge=100, le=100_000, description="Rows drawn from each table for the classifier")
@@ -73,18 +76,21 @@ class ComparedColumn:
 def assess_drift(context: AuditContext, parameters: DriftParameters) -> Measured:
     """The production table against the training table (the evaluation table where there is none, which the details say).
 
-    Compared are features, label, prediction, score and protected attributes, as far as the tables hold them.
+    Compared are features, label, prediction, score and protected attributes, as far as the tables hold them; and the accuracy (see
+    `performance_drop`), where labels have arrived. Without production data there is nothing to say about a version that is not in use yet.
 
     Raises:
         DataError: a table cannot be read, or is empty.
     """
     if not context.has_table("production"):
-        return Measured(status=Status.NOT_APPLICABLE, reason=NO_PRODUCTION)
+        live = context.subject.live
+        return Measured(status=Status.MISSING if live else Status.NOT_APPLICABLE, reason=LIVE if live else NO_PRODUCTION)
     reference = context.table("training" if context.has_table("training") else "evaluation")
     current = context.table("production")
     columns, declared = declared_columns(context.subject.datasheet, reference, current)
     measured = measure_drift(reference, current, columns, parameters=parameters, seed=context.seed)
-    return Measured(measurements=measured.measurements, details={**measured.details, "features_declared": declared})
+    lost = performance_drop(context, level=parameters.performance_level, min_rows=parameters.min_rows)
+    return Measured(measurements=(*measured.measurements, *lost), details={**measured.details, "features_declared": declared})
 
 
 def measure_drift(

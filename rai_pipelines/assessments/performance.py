@@ -38,7 +38,8 @@ def assess_performance(context: AuditContext, parameters: PerformanceParameters)
     """Accuracy, balanced accuracy, precision, recall, F1, specificity, Brier score and area under the ROC curve of the evaluation table.
 
     `majority_class_rate` is what always giving the more frequent class would reach, `accuracy_over_majority` the model's lead over it.
-    Slices are the groups of each protected attribute. scikit-learn gives the values, from counts; area and Brier score come from every score, ranked and summed in the engine.
+    Slices are the groups of each protected attribute. scikit-learn gives the values, from counts; area and
+    Brier score come from every score, ranked and summed in the engine.
 
     Raises:
         ModelMissing: no prediction column is declared and there is no model to make one.

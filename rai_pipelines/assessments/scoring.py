@@ -1,4 +1,4 @@
-"""The evaluation table with its decisions: as declared, or made by running the model over it in batches, once.
+"""A table with its decisions: as declared, or made by running the model over it in batches, once.
 
 What the model said is kept under `scratch`, addressed by the digests of model, data, datasheet and code, so that every
 assessment of one audit reads the same decisions and a second audit runs the model no more.
@@ -39,7 +39,12 @@ class Scored:
 
 
 def scored_evaluation(context: AuditContext) -> Scored:
-    """The evaluation table with decisions, and scores where there are any.
+    """The evaluation table with decisions: `scored_table` of it."""
+    return scored_table(context, "evaluation")
+
+
+def scored_table(context: AuditContext, name: str) -> Scored:
+    """The `evaluation` or `production` table with decisions, and scores where there are any.
 
     Raises:
         ModelMissing: the datasheet declares no prediction column and the version has no model.
@@ -47,15 +52,15 @@ def scored_evaluation(context: AuditContext) -> Scored:
         DataError: the table cannot be read or lacks a column.
     """
     columns = context.subject.datasheet.columns
-    table = context.table("evaluation")
+    table = context.table(name)
     if columns.prediction is not None:
         table.require(*(name for name in (columns.prediction, columns.score, columns.label) if name is not None))
         return Scored(table, columns.prediction, columns.score, columns.label)
-    path = _address(context)
+    path = _address(context, table)
     # without a digest of the model nothing says that an older file is of this model
     if not path.exists() or context.subject.model_digest is None:
         _score_into(path, context, context.subject.load_model(), table)
-    source = TableSource(name="evaluation", reference=f"{table.reference} with the model's decisions", files=(path,), memory_limit=table.memory_limit)
+    source = TableSource(name=name, reference=f"{table.reference} with the model's decisions", files=(path,), memory_limit=table.memory_limit)
     score = SCORE_COLUMN if SCORE_COLUMN in source.columns else None
     return Scored(source, PREDICTION_COLUMN, score, columns.label)
 
@@ -96,11 +101,11 @@ def batches(table: TableSource, columns: tuple[str, ...]) -> Iterator[pa.RecordB
         raise DataError(f"the {table.name} table cannot be read ({reason})", where=table.reference, hint="Check the file or the database") from error
 
 
-def _address(context: AuditContext) -> Path:
+def _address(context: AuditContext, table: TableSource) -> Path:
     content = {
         "model": context.subject.model_digest,
         "version": str(context.subject.version),
-        "data": context.table("evaluation").digest(),
+        "data": table.digest(),
         "datasheet": context.subject.datasheet.digest,
         "code": code_digest(),
     }
@@ -115,6 +120,8 @@ def _score_into(path: Path, context: AuditContext, model: LoadedModel, table: Ta
     declared = context.subject.datasheet.columns
     others = (declared.label, declared.weight, declared.unit_id)
     kept = tuple(dict.fromkeys([*(name for name in others if name), *declared.protected_attributes]))
+    if table.name == "production":  # labels arrive later, and not every log holds what people are
+        kept = tuple(name for name in kept if name in table.columns)
     table.count_rows()  # an empty table is refused here, with its name
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".scoring-")

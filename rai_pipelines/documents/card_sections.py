@@ -41,7 +41,7 @@ def section_bodies(datasheet: Datasheet | None, evidence: Mapping[str, Evidence]
         "metrics": SectionBody(facts=_metrics(evidence)),
         "evaluation_data": SectionBody(facts=_data(datasheet, "evaluation"), tables=_validation(evidence)),
         "training_data": SectionBody(facts=_data(datasheet, "training"), tables=_anonymity(evidence)),
-        "quantitative_analyses": SectionBody(tables=(*_performance(evidence), *_bias(evidence), *_robustness(evidence))),
+        "quantitative_analyses": SectionBody(tables=(*_performance(evidence), *_bias(evidence), *_robustness(evidence), *_drift(evidence))),
         "ethical_considerations": SectionBody(facts=_ethics(datasheet)),
         "caveats": SectionBody(facts=_caveats(datasheet)),
     }
@@ -178,6 +178,16 @@ def _robustness(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
         return ()
     rows = tuple((m.metric.replace("_", " "), m.group or "", _words(m)) for m in item.measurements)
     return (Table(caption="Adversarial robustness", columns=("figure", "attack", "value"), rows=rows),)
+
+
+def _drift(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
+    item = evidence.get("drift_report")
+    if item is None or item.status is not Status.COMPLETE:
+        return ()
+    shown = [*item.find("performance_drop"), *item.find("domain_classifier_auc"), *item.find("psi")]
+    rows = tuple((m.metric.replace("_", " "), m.attribute or "", *_figure(m)) for m in shown)
+    columns = ("figure", "column", "value", "interval", "rows", "state")
+    return (Table(caption="Production against training, accuracy against evaluation", columns=columns, rows=rows),)
 
 
 def _ethics(datasheet: Datasheet | None) -> tuple[Fact, ...]:

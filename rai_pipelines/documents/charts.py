@@ -47,6 +47,9 @@ def chart_of(evidence: Evidence, policy: Policy | None = None) -> str | None:
         rows = [_row(item, item.metric.replace("_", " ")) for name in ("clean_accuracy", "robust_accuracy") for item in evidence.find(name)]
         rows += [_row(item, f"success of {(item.group or 'either attack').replace('_', ' ')}") for item in evidence.find("attack_success_rate")]
         return intervals(rows, title="Under attack, within the declared budget")
+    if evidence.assessment == "drift_report":
+        rows = [_row(item, str(item.attribute)) for item in evidence.find("psi")]
+        return intervals(rows, title="Population stability index of each column, production against training")
     if evidence.assessment == "anonymization_check":
         histogram: Any = evidence.details.get("class_size_histogram", [])
         return bars(

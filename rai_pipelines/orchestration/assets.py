@@ -34,7 +34,8 @@ DEPENDENCIES = {
     "bias_assessment": ("data_validation",),
     "performance_report": ("data_validation",),
     "adversarial_robustness": ("data_validation",),
-    "documentation_check": ("anonymization_check", "bias_assessment", "performance_report", "adversarial_robustness"),
+    "drift_report": ("data_validation",),
+    "documentation_check": ("anonymization_check", "bias_assessment", "performance_report", "adversarial_robustness", "drift_report"),
 }
 KINDS = {
     "registry_record": {"mlflow"},
@@ -43,6 +44,7 @@ KINDS = {
     "bias_assessment": {"python"},
     "performance_report": {"scikitlearn"},
     "adversarial_robustness": {"python"},
+    "drift_report": {"duckdb"},
     "documentation_check": {"markdown"},
 }
 DESCRIPTIONS = {
@@ -58,6 +60,8 @@ DESCRIPTIONS = {
     "against always guessing the majority.",
     "adversarial_robustness": "How many correct decisions survive small changes to inputs that a person can change, within the declared budget "
     "(HopSkipJump of the Adversarial Robustness Toolbox and a neighbour search), with a positive control that shows the attack works.",
+    "drift_report": "How far the production table is from the training table, column by column (PSI, Jensen-Shannon, "
+    "Kolmogorov-Smirnov, Wasserstein, new categories) and all together, and how much accuracy was lost where labels have arrived. Effect sizes with intervals decide.",
     "documentation_check": "Whether every section of the model card has its declarations and its evidence.",
 }
 

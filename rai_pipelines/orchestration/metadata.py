@@ -87,6 +87,7 @@ HEADLINES = {
     "anonymization_check": ("k_minimum", "singling_out_share", "direct_identifier_columns"),
     "performance_report": ("accuracy", "balanced_accuracy", "accuracy_over_majority"),
     "adversarial_robustness": ("clean_accuracy", "robust_accuracy", "robust_to_clean_ratio"),
+    "drift_report": ("domain_classifier_auc", "performance_drop"),
     "documentation_check": ("card_sections_filled",),
     "registry_record": ("required_field_share", "responsibility_share"),
 }

@@ -33,6 +33,7 @@ def find_subject(
         model_digest=digest_of_folder(folder) if files else None,
         data_folder=data_folder,
         loader=loader if files else None,
+        live=registry.is_live(version),
     )
 
 

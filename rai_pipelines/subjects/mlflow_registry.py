@@ -96,6 +96,13 @@ class MlflowRegistry:
             live.update(item.version for item in self._newest_first() if item.tags.get(self.live_tag, "").lower() == LIVE_TAG_VALUE)
         return tuple(sorted(live))
 
+    def is_live(self, version: ModelVersion) -> bool:
+        """See `ModelRegistry.is_live`."""
+        aliases = self.aliases(version.name)
+        if any(aliases.get(alias) == version.version for alias in self.live_aliases):
+            return True
+        return self.get(version).tags.get(self.live_tag, "").lower() == LIVE_TAG_VALUE
+
     def fetch(self, version: ModelVersion, into: Path) -> Path:
         """See `ModelRegistry.fetch`. Files that are already there with the same content are left alone.
 

@@ -38,6 +38,9 @@ class ModelRegistry(Protocol):
     def live_versions(self) -> Sequence[ModelVersion]:
         """Versions that a live alias or the live tag points at."""
 
+    def is_live(self, version: ModelVersion) -> bool:
+        """Whether `version` is one of `live_versions`, without listing them."""
+
     def fetch(self, version: ModelVersion, into: Path) -> Path:
         """Copy the version's files below `into` and return their folder; runs nothing of them."""
 

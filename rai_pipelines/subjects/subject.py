@@ -47,6 +47,7 @@ class Subject:
     model_digest: str | None
     data_folder: Path  # relative data references start here
     loader: ModelLoader | None = None
+    live: bool = False  # whether the registry says that it is in use
 
     def load_model(self) -> LoadedModel:
         """The model, loaded once per call.

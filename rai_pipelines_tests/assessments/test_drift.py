@@ -36,6 +36,7 @@ columns:
   protected_attributes: {sex: {}, age: {bins: [0, 40, 100]}}
 data: {training: training.parquet, evaluation: evaluation.parquet, production: production.parquet}
 """
+PERFORMANCE = {"accuracy", "labelled_share", "performance_drop"}
 PARAMETERS = DriftParameters(resamples=200, domain_rows=1_000)
 
 
@@ -56,14 +57,16 @@ def people(rows: int = 3_000, seed: int = 1, **changed: Any) -> pd.DataFrame:
     return frame.assign(**changed)
 
 
-def assessed(training: pd.DataFrame | None, production: pd.DataFrame | None, folder: Path, parameters: DriftParameters = PARAMETERS) -> Measured:
+def assessed(
+    training: pd.DataFrame | None, production: pd.DataFrame | None, folder: Path, parameters: DriftParameters = PARAMETERS, *, live: bool = False
+) -> Measured:
     datasheet = DATASHEET
     for name, frame in (("training", training), ("evaluation", people(seed=9)), ("production", production)):
         if frame is None:
             datasheet = datasheet.replace(f"{name}: {name}.parquet, ", "").replace(f", {name}: {name}.parquet", "")
         else:
             frame.to_parquet(folder / f"{name}.parquet")
-    subject = Subject(ModelVersion("loans", "1"), parse_datasheet(datasheet, source="datasheet.yaml"), None, None, folder)
+    subject = Subject(ModelVersion("loans", "1"), parse_datasheet(datasheet, source="datasheet.yaml"), None, None, folder, live=live)
     return assess_drift(AuditContext(subject, 5, folder / "scratch"), parameters)
 
 
@@ -122,11 +125,12 @@ def test_plain_figures_are_scipys_on_the_raw_rows(tmp_path: Path) -> None:
 
 def test_every_measurement_says_its_rows_and_all_intervals_hold_together(tmp_path: Path) -> None:
     measured = assessed(people(900), people(700, seed=2), tmp_path)
-    for item in measured.measurements:
+    distances = [item for item in measured.measurements if item.metric not in PERFORMANCE]
+    for item in distances:
         assert (item.n, item.denominator, item.reference, item.comparison) == (1_600, 700, "training", "production")
     multiplicity: Any = measured.details["multiplicity"]
-    assert multiplicity["figures"] == len(measured.measurements)
-    assert multiplicity["level_of_each"] == pytest.approx(1 - 0.1 / len(measured.measurements))
+    assert multiplicity["figures"] == len(distances)
+    assert multiplicity["level_of_each"] == pytest.approx(1 - 0.1 / len(distances))
     adjusted = [column(measured, name)["adjusted_p_value"] for name in measured.details["columns"]]  # type: ignore[union-attr]
     raw = [column(measured, name)["p_value"] for name in measured.details["columns"]]  # type: ignore[union-attr]
     assert adjusted == pytest.approx(list(stats.false_discovery_control(raw)))
@@ -147,7 +151,7 @@ def test_without_production_data_it_is_not_applicable(tmp_path: Path) -> None:
 def test_without_training_data_the_evaluation_table_stands_in_and_that_is_said(tmp_path: Path) -> None:
     measured = assessed(None, people(seed=2), tmp_path)
     assert measured.details["reference"] == "evaluation"
-    assert {item.reference for item in measured.measurements} == {"evaluation"}
+    assert {item.reference for item in measured.measurements if item.metric not in PERFORMANCE} == {"evaluation"}
 
 
 def test_a_column_that_one_table_lacks_is_reported_with_the_table(tmp_path: Path) -> None:
@@ -249,3 +253,40 @@ def test_without_drift_the_whole_report_calls_nothing_in_at_most_a_tenth_of_draw
         both = people(800, seed=1_000 + seed)[["income", "town", "age"]]
         called += compared(both[:400], both[400:].reset_index(drop=True), **low).details["state"] == "drifted"
     assert called <= 60 * 0.1 + 7  # three standard errors
+
+
+def test_a_version_in_use_without_production_data_is_missing_its_evidence_and_one_not_in_use_yet_is_not(tmp_path: Path) -> None:
+    assert assessed(people(), None, tmp_path, live=True).status is Status.MISSING
+    assert assessed(people(), None, tmp_path).status is Status.NOT_APPLICABLE
+
+
+def test_the_loss_of_accuracy_is_that_of_the_raw_rows_with_newcombes_interval(tmp_path: Path) -> None:
+    worse = people(seed=3)
+    worse["decision"] = np.where(np.arange(len(worse)) % 5 == 0, 1 - worse["decision"], worse["decision"])
+    measured = assessed(people(), worse, tmp_path)
+    evaluation = people(seed=9)
+    accuracy = [float((frame["paid"] == frame["decision"]).mean()) for frame in (evaluation, worse)]
+    drop = one(measured, "performance_drop", None)
+    assert drop.value == pytest.approx(accuracy[0] - accuracy[1], abs=1e-12)
+    assert drop.interval is not None
+    assert drop.interval.low < drop.value < drop.interval.high
+
+
+def test_the_share_of_labels_that_arrived_is_said_and_the_loss_is_of_those_rows_only(tmp_path: Path) -> None:
+    later = people(seed=3).astype({"paid": "Int64"})
+    later.loc[300:, "paid"] = pd.NA
+    measured = assessed(people(), later, tmp_path)
+    assert one(measured, "labelled_share", None).value == pytest.approx(300 / 3_000)
+    assert one(measured, "performance_drop", None).denominator == 300
+
+
+def test_a_first_batch_of_labels_of_one_class_is_no_error(tmp_path: Path) -> None:
+    later = people(seed=3).astype({"paid": "Int64"})
+    later["paid"] = pd.array([0] * 50 + [pd.NA] * (len(later) - 50), dtype="Int64")
+    assert one(assessed(people(), later, tmp_path), "performance_drop", None).state is State.MEASURED
+
+
+def test_without_a_label_column_in_production_the_loss_is_unavailable_and_says_so(tmp_path: Path) -> None:
+    drop = one(assessed(people(), people(seed=3).drop(columns="paid"), tmp_path), "performance_drop", None)
+    assert drop.state is State.UNAVAILABLE
+    assert "no label column" in str(drop.note)

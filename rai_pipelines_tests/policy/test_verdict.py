@@ -41,6 +41,11 @@ def good_evidence(risk_class: str = "limited") -> dict[str, Evidence]:
         ),
         evidence("performance_report", figure("accuracy_over_majority", 0.1, 0.08, 0.12, standard_error=0.01)),
         evidence("adversarial_robustness", figure("robust_to_clean_ratio", 0.95, 0.9, 0.98, standard_error=0.02), figure("crash_count", 0)),
+        evidence(
+            "drift_report",
+            figure("psi", 0.03, 0.0, 0.06, attribute="income", n=900, denominator=400),
+            figure("performance_drop", 0.01, -0.01, 0.03, n=900, denominator=400),
+        ),
         evidence("documentation_check", figure("card_sections_filled", 1.0)),
     ]
     return {item.assessment: item for item in made}

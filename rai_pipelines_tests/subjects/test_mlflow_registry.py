@@ -110,6 +110,7 @@ def test_live_versions_are_those_with_a_live_alias_or_the_live_tag(database: Pat
     registry.set_tags(third, {"rai.stage": "staging"})
     registry.set_tags(other, {"rai.stage": "production"})
     assert registry.live_versions() == (second, other)
+    assert [version for version in (first, second, third, other) if registry.is_live(version)] == [second, other]
 
 
 def test_deleting_an_alias_that_is_not_there_is_no_error(registry: MlflowRegistry, files: Path) -> None:

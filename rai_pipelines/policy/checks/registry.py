@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from rai_pipelines.policy.checks import documentation, fairness, governance, privacy, safety
+from rai_pipelines.policy.checks import documentation, fairness, governance, monitoring, privacy, safety
 from rai_pipelines.policy.checks.base import Check
 
 PLANNED: Mapping[str, str] = {
@@ -23,7 +23,6 @@ PLANNED: Mapping[str, str] = {
     "encryption_and_attestation": "encryption and attestation are not verified by this version",
     "formal_properties": "formal verification is not done by this version",
     "fault_drill": "fault drills are not run by this version",
-    "drift_and_performance": "production drift is not measured by this version",
     "trigger_coverage": "production triggers are not drilled by this version",
     "public_card_and_impact_assessment": "public cards and impact assessments are not written by this version",
     "technical_documentation": "the Annex IV file is not written by this version",
@@ -33,7 +32,7 @@ PLANNED: Mapping[str, str] = {
 @cache
 def checks() -> Mapping[str, Check]:
     """Every check that this version can judge, by name."""
-    found = [*fairness.CHECKS, *privacy.CHECKS, *safety.CHECKS, *governance.CHECKS, *documentation.CHECKS]
+    found = [*fairness.CHECKS, *privacy.CHECKS, *safety.CHECKS, *governance.CHECKS, *monitoring.CHECKS, *documentation.CHECKS]
     names = [check.name for check in found]
     if len(set(names)) != len(names) or set(names) & set(PLANNED):
         raise AssertionError(f"a check is listed twice: {names}")

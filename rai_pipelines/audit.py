@@ -265,7 +265,7 @@ def _anonymity_targets(policy: Policy) -> dict[str, int]:
 _MEASURED = (
     Step("registry_record", "Registry record"),
     Step("data_validation", "Data validation", ("training", "evaluation")),
-    Step("anonymization_check", "Anonymisation check", ("training", "evaluation")),
+    Step("anonymization_check", "Anonymisation check", ("training", "evaluation", "population")),
     Step("bias_assessment", "Bias assessment", ("evaluation",)),
     Step("performance_report", "Performance report", ("evaluation",)),
     Step("adversarial_robustness", "Adversarial robustness", ("training", "evaluation")),

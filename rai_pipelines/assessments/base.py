@@ -60,7 +60,7 @@ class AuditContext:
     _tables: dict[str, TableSource] = field(default_factory=dict, compare=False, repr=False)
 
     def table(self, name: str) -> TableSource:
-        """The `training`, `evaluation` or `production` table.
+        """The `training`, `evaluation`, `production` or `population` table.
 
         Raises:
             DataError: the datasheet names none, or it cannot be opened.

@@ -149,6 +149,7 @@ class DataReferences(_Declared):
     training: Text | None = None
     evaluation: Text
     production: Text | None = None
+    population: Text | None = Field(default=None, description="Everyone that the training data may be drawn from, with the same quasi-identifiers")
 
 
 class RobustnessBudget(_Declared):

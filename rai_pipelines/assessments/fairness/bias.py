@@ -34,6 +34,11 @@ def assess_bias(context: AuditContext, parameters: BiasParameters) -> Measured:
         ModelMissing: no prediction column is declared and there is no model to make one.
         DataError: the table does not fit the datasheet; names table, column and values.
     """
+    measured = _of_task(context, parameters)
+    return replace(measured, details={**measured.details, "task": context.subject.datasheet.task})
+
+
+def _of_task(context: AuditContext, parameters: BiasParameters) -> Measured:
     sheet = context.subject.datasheet
     match sheet.task:
         case "multiclass_classification":

@@ -26,8 +26,9 @@ def measure_regression(moments: pd.DataFrame, *, attributes: Mapping[str, str], 
 
     Returns:
         Per group `mean_prediction`, `mean_residual` (prediction minus truth: above 0 is over-predicted) and `rmse`; per group against its reference
-        (`highest`: the group with the highest mean prediction) `mean_residual_difference` and `rmse_ratio`. Normal intervals; that of the
-        root mean square error is the root of the interval of the mean square, whose standard error comes from the fourth moment.
+        (`highest`: the group with the highest mean prediction) `mean_residual_difference`, the same as `standardised_residual_difference` (in
+        pooled standard deviations of the residuals: d of Cohen 1988), and `rmse_ratio`. Normal intervals; that of the root mean square error is
+        the root of the interval of the mean square, whose standard error comes from the fourth moment.
 
     Raises:
         DataError: a declared reference group does not occur.
@@ -76,12 +77,13 @@ def _against(attribute: str, group: tuple[str, pd.Series], reference: tuple[str,
     common: dict[str, Any] = {"attribute": attribute, "n": sum(sizes), "comparison": group[0], "reference": reference[0]}
     if min(sizes) < 2:
         note = f"too few labelled rows: {min(sizes)}"
-        names = ("mean_residual_difference", "rmse_ratio")
+        names = ("mean_residual_difference", "standardised_residual_difference", "rmse_ratio")
         return [Measurement(metric=name, value=None, denominator=min(sizes), state=State.INSUFFICIENT, note=note, **common) for name in names]
     residuals = [_mean(row["r1"], row["r2"], n) for (_, row), n in zip((group, reference), sizes, strict=True)]
     squares = [_mean(row["r2"], row["r4"], n) for (_, row), n in zip((group, reference), sizes, strict=True)]
     error = math.hypot(residuals[0][1], residuals[1][1])
     found = [_measured("mean_residual_difference", residuals[0][0] - residuals[1][0], error, min(sizes), parameters, **common)]
+    found.append(_standardised(residuals, sizes, parameters, common))
     if min(square[0] for square in squares) <= 0:
         note = "one of the errors is zero"
         return [*found, Measurement(metric="rmse_ratio", value=None, denominator=min(sizes), state=State.UNDEFINED, scale="log", note=note, **common)]
@@ -90,6 +92,21 @@ def _against(attribute: str, group: tuple[str, pd.Series], reference: tuple[str,
     half = normal_quantile(parameters.interval_level) * error
     limits = (ratio * math.exp(-half), ratio * math.exp(half))
     return [*found, _measured("rmse_ratio", ratio, error, min(sizes), parameters, limits=limits, scale="log", **common)]
+
+
+def _standardised(
+    residuals: Sequence[tuple[float, float]], sizes: Sequence[int], parameters: BiasParameters, common: Mapping[str, Any]
+) -> Measurement:
+    """Difference of two mean residuals over their pooled standard deviation; standard error of Hedges and Olkin (1985), chapter 5."""
+    metric = "standardised_residual_difference"
+    squares = sum((n - 1) * n * error * error for (_, error), n in zip(residuals, sizes, strict=True))  # n times the squared error is the variance
+    pooled = math.sqrt(squares / (sum(sizes) - 2)) if sum(sizes) > 2 else 0.0
+    if pooled == 0:
+        note = "the residuals do not vary"
+        return Measurement(metric=metric, value=None, denominator=min(sizes), state=State.UNDEFINED, note=note, **common)
+    value = (residuals[0][0] - residuals[1][0]) / pooled
+    error = math.sqrt(sum(sizes) / math.prod(sizes) + value * value / (2 * sum(sizes)))
+    return _measured(metric, value, error, min(sizes), parameters, **common)
 
 
 def _measured(

@@ -71,6 +71,7 @@ def assess_anonymity(context: AuditContext, parameters: AnonymityParameters) -> 
         row_id=columns.row_id,
         categorical=tuple(sorted(codes | set(columns.categorical_features))),
         evaluation=context.table("evaluation") if trained else None,
+        population=context.table("population") if context.has_table("population") else None,
     )
     minimal, details = measure_minimisation(source, columns, parameters=parameters, seed=context.seed, rows=source.count_rows())
     return Measured(measurements=(*measured.measurements, *minimal), details={**measured.details, **details})

@@ -13,6 +13,7 @@ from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conc
 from rai_pipelines.policy.three_state import Band, Judged, judge_family, p_outside
 
 SHOWN_INTERSECTIONS = 5
+AGAINST_REFERENCE = ("impact_ratio", "rmse_ratio", "standardised_residual_difference")  # a figure for every group but the reference
 
 
 def _ascending(band: tuple[float, float]) -> tuple[float, float]:
@@ -24,12 +25,25 @@ def _ascending(band: tuple[float, float]) -> tuple[float, float]:
 RatioBand = Annotated[tuple[float, float], AfterValidator(_ascending)]
 
 
+class RegressionThreshold(Threshold):
+    """For a model that predicts numbers: how different its errors may be between a group and its reference.
+
+    `residual_difference_max` bounds the difference of mean residuals, either way, in standard deviations of the residuals (Cohen's d).
+    """
+
+    rmse_ratio: RatioBand
+    residual_difference_max: float = Field(gt=0)
+
+
 class GroupFairnessThreshold(Threshold):
-    """Allowed band of impact ratios and the largest equalized odds difference; at least one of them."""
+    """Allowed band of impact ratios and the largest equalized odds difference; at least one of them. Regressions have their own."""
 
     impact_ratio: RatioBand | None = None
     equalized_odds_difference_max: float | None = Field(default=None, gt=0, lt=1)
     demographic_parity_difference_max: float | None = Field(default=None, gt=0, lt=1)
+    auc_gap_max: float | None = Field(default=None, gt=0, lt=1)
+    calibration_gap_max: float | None = Field(default=None, gt=0, lt=1)
+    regression: RegressionThreshold | None = None
 
     @model_validator(mode="after")
     def _something_is_asked(self) -> Self:
@@ -48,7 +62,7 @@ def judge_group_fairness(question: Question) -> Judgement:
     """All attributes and groups form one family for Holm; groups too small to judge are disclosed, and decide when they are many."""
     threshold: GroupFairnessThreshold = question.threshold
     evidence = question.evidence["bias_assessment"]
-    bands = _asked(threshold)
+    bands = _asked(threshold, evidence)
     items: list[Judged] = []
     for measurement in evidence.measurements:
         if _is_intersection(measurement):
@@ -106,15 +120,19 @@ def _intersections(question: Question, bands: Mapping[str, Band]) -> Iterator[Fi
         )
 
 
-def _asked(threshold: GroupFairnessThreshold) -> dict[str, Band]:
-    """The metrics that the policy asks for, with their bands."""
+def _asked(threshold: GroupFairnessThreshold, evidence: Evidence) -> dict[str, Band]:
+    """The metrics that the policy asks for in a model of this task, with their bands."""
     bands: dict[str, Band] = {}
+    regression = threshold.regression
+    if evidence.details.get("task") == "regression" and regression is not None:
+        largest = regression.residual_difference_max
+        return {"rmse_ratio": Band(*regression.rmse_ratio), "standardised_residual_difference": Band(low=-largest, high=largest)}
     if threshold.impact_ratio:
         bands["impact_ratio"] = Band(*threshold.impact_ratio)
-    if threshold.equalized_odds_difference_max is not None:
-        bands["equalized_odds_difference"] = Band(high=threshold.equalized_odds_difference_max)
-    if threshold.demographic_parity_difference_max is not None:
-        bands["demographic_parity_difference"] = Band(high=threshold.demographic_parity_difference_max)
+    for metric in ("equalized_odds_difference", "demographic_parity_difference", "auc_gap", "calibration_gap"):
+        largest = getattr(threshold, f"{metric}_max")
+        if largest is not None:
+            bands[metric] = Band(high=largest)
     return bands
 
 
@@ -125,7 +143,7 @@ def _gaps(items: list[Judged], evidence: Evidence, threshold: GroupFairnessThres
     """
     judged = {(item.measurement.metric, item.measurement.attribute) for item in items}
     gaps = []
-    for metric, band in _asked(threshold).items():
+    for metric, band in _asked(threshold, evidence).items():
         attributes = {item.attribute for item in evidence.find(metric) if not _is_intersection(item)}
         if not attributes:
             gaps.append(absent_figure(metric, str(band)))
@@ -149,7 +167,7 @@ def _is_intersection(measurement: Measurement) -> bool:
 
 def _too_small_a_group(measurement: Measurement) -> bool:
     """One small group of an attribute is disclosed by `_disclosure`; a whole attribute without a figure stays in the family."""
-    return measurement.metric == "impact_ratio" and measurement.state is State.INSUFFICIENT and measurement.comparison is not None
+    return measurement.metric in AGAINST_REFERENCE and measurement.state is State.INSUFFICIENT and measurement.comparison is not None
 
 
 def _label(measurement: Measurement, evidence: Evidence) -> str:

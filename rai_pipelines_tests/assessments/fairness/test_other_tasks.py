@@ -108,6 +108,15 @@ def test_the_gap_of_mean_residuals_is_welchs(frame: pd.DataFrame, regression: Me
     assert item.value / item.standard_error == pytest.approx(test.statistic, rel=1e-6)
 
 
+def test_the_standardised_gap_is_cohens_d(frame: pd.DataFrame, regression: Measured) -> None:
+    f, m = (frame.loc[frame["sex"] == sex, "w"] - frame.loc[frame["sex"] == sex, "v"] for sex in "fm")
+    pooled = np.sqrt(((len(f) - 1) * f.var(ddof=1) + (len(m) - 1) * m.var(ddof=1)) / (len(f) + len(m) - 2))
+    item = only(regression, "standardised_residual_difference", comparison="f", reference="m")
+    assert item.value == pytest.approx((f.mean() - m.mean()) / pooled, rel=1e-6)
+    assert item.interval is not None
+    assert item.interval.low < item.value < item.interval.high
+
+
 def test_intervals_of_the_root_mean_square_error_and_its_ratio_cover() -> None:
     rng = np.random.default_rng(12)
     covered = {"rmse": 0, "rmse_ratio": 0}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -175,6 +176,7 @@ def test_a_missing_quasi_identifier_stops_with_its_name(tmp_path: Path, patients
 def test_the_assessment_reads_the_training_table_or_says_which_else(tmp_path: Path, patients: pd.DataFrame, training: bool) -> None:
     _table(tmp_path, patients, "training")
     _table(tmp_path, patients[:150], "evaluation")
+    _table(tmp_path, pd.concat([patients] * 3), "population")
     columns = {
         "protected_attributes": {"sex": {}, "income": {"labels": {"10": "ten"}}},
         "quasi_identifiers": ["zip", "sex"],
@@ -189,11 +191,14 @@ def test_the_assessment_reads_the_training_table_or_says_which_else(tmp_path: Pa
             "risk": {"class": "high", "reason": "health"},
             "owner": {"name": "Data team", "contact": "data@example.org"},
             "columns": columns,
-            "data": {"evaluation": "evaluation.parquet"} | ({"training": "training.parquet"} if training else {}),
+            "data": {"evaluation": "evaluation.parquet", "population": "population.parquet"} | ({"training": "training.parquet"} if training else {}),
         }
     )
     subject = Subject(version=ModelVersion("triage", "1"), datasheet=datasheet, folder=None, model_digest=None, data_folder=tmp_path)
     measured = assess_anonymity(AuditContext(subject=subject, seed=3, scratch=tmp_path), PARAMETERS)
+    population: Any = measured.details["population"]
+    assert population["rows"] == 1_200
+    assert "declared population" in str(_one(measured, "journalist_risk_maximum").note)
     assert measured.details["table"] == ("training" if training else "evaluation")
     assert measured.details["rows"] == (400 if training else 150)
     assert _one(measured, "t_maximum", "income").note == "total variation distance"  # its numbers have labels: codes

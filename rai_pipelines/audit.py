@@ -232,7 +232,8 @@ def assessment_of(name: str, policy: Policy) -> tuple[Assess, Parameters]:
                 interval_level=chosen.interval_level,
             )
         case "performance_report":
-            from rai_pipelines.assessments.performance import PerformanceParameters, assess_performance
+            from rai_pipelines.assessments.performance.figures import PerformanceParameters
+            from rai_pipelines.assessments.performance.report import assess_performance
 
             return assess_performance, PerformanceParameters()
         case "drift_report":

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
-from rai_pipelines.assessments.performance_drop import performance_drop
+from rai_pipelines.assessments.performance.drop import performance_drop
 from rai_pipelines.assessments.statistics.column_drift import NOT_CALLED, ColumnDrift, Frame, column_drift, figures_of, worst_state
 from rai_pipelines.assessments.statistics.domain_classifier import domain_classifier_auc
 from rai_pipelines.assessments.statistics.drift_tests import call, simultaneous_level

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rai_pipelines.errors import DataError
@@ -167,6 +169,65 @@ def residual_moments(
         moments[name] = [float(f"{float(value):.{SIGNIFICANT_DIGITS}g}") for value in found[name]]
     moments["centre"] = middle
     return moments.sort_values(names).reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class SquaredErrors:
+    """Sums over the labelled rows of one group (of the whole table: `attribute` and `group` None).
+
+    `e1`, `e2`, `e4`: powers of the error (prediction minus label); `e_absolute`: of its size; `b1`, `b2`: powers of the squared deviation of the
+    label from the mean of all labels; `e2_b1`: products of the squared error and the squared deviation.
+    """
+
+    attribute: str | None
+    group: str | None
+    rows: int
+    e1: float
+    e2: float
+    e4: float
+    e_absolute: float
+    b1: float
+    b2: float
+    e2_b1: float
+
+
+def squared_errors(
+    source: TableSource, *, attributes: Sequence[str], bins: Mapping[str, tuple[float, ...]], label: str, prediction: str
+) -> tuple[SquaredErrors, ...]:
+    """The labelled rows as a whole, then by the groups of each attribute: two scans, whatever the number of attributes.
+
+    Raises:
+        DataError: as `residual_moments`.
+    """
+    residual_moments(source, attributes=attributes, bins=bins, label=label, prediction=prediction)  # refuses what is no finite number
+    names = list(dict.fromkeys(attributes))
+    check_columns(source, names, bins, label, prediction)
+    table = source.table()
+    keys = {f"a{position}": group_key(table, name, bins) for position, name in enumerate(names)}
+    rows = table.select(**keys, p=table[prediction].cast("float64"), y=without_nan(table[label].cast("float64")))
+    rows = rows.filter(rows.y.notnull())
+    mean = source.run(rows.y.mean())
+    if mean is None or mean != mean:  # noqa: PLR0124 (NaN)
+        return (SquaredErrors(None, None, 0, *[0.0] * 7),)
+    rows = rows.mutate(e=rows.p - rows.y, d=rows.y - float(f"{float(mean):.9g}"))  # what the digits behind change is of second order
+    rows = rows.mutate(b=rows.d * rows.d)
+    sums = {"e1": rows.e, "e2": rows.e * rows.e, "e4": _power(rows.e, 4), "e_absolute": rows.e.abs(), "b1": rows.b, "b2": rows.b * rows.b}
+    sums["e2_b1"] = rows.e * rows.e * rows.b
+    figures = {name: value.sum() for name, value in sums.items()}
+    counted = rows.group_by(list(keys)).aggregate(rows=rows.count(), **figures) if keys else rows.aggregate(rows=rows.count(), **figures)
+    found = source.run(counted.limit(MAX_CELLS + 1))
+    if len(found) > MAX_CELLS:
+        raise DataError(f"the attributes make more than {MAX_CELLS:,} groups", where=source.shown, hint="Declare fewer attributes, or wider bins")
+    made = [_summed(None, None, found)]
+    for name, groups in named_groups(found, names, bins).items():
+        own = found.assign(group=list(groups))
+        made += [_summed(name, str(group), part) for group, part in own.groupby("group", sort=True)]
+    return tuple(made)
+
+
+def _summed(attribute: str | None, group: str | None, found: pd.DataFrame) -> SquaredErrors:
+    sums = [math.fsum(found[name]) for name in ("e1", "e2", "e4", "e_absolute", "b1", "b2", "e2_b1")]
+    return SquaredErrors(attribute, group, int(found["rows"].sum()), *(float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in sums))
 
 
 def _power(column: Any, power: int) -> Any:

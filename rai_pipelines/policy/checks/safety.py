@@ -17,7 +17,7 @@ class AdversarialThreshold(Threshold):
 
 
 class AccuracyThreshold(Threshold):
-    """How much better than always guessing the majority class the model must be (difference of accuracies)."""
+    """How much better than doing nothing clever the model must be: always guessing the majority class, the mean, or a score at random."""
 
     accuracy_over_majority_min: float = Field(ge=0, lt=1)
 
@@ -35,16 +35,22 @@ def judge_adversarial(question: Question) -> Judgement:
     return conclude(figures + _or_missing(crashes, "crash_count"), passed="The model keeps its decisions under the declared perturbation budget")
 
 
+LEADS = {
+    "accuracy_over_majority": "accuracy above the majority-class rate",
+    "r_squared": "share of the variation explained, above always predicting the mean",
+    "auc_over_chance": "area under the ROC curve above that of chance",
+}
+LEAD_OF_TASK = {"regression": "r_squared", "scoring": "auc_over_chance"}
+
+
 def judge_accuracy(question: Question) -> Judgement:
-    """The interval of the difference to the majority-class rate has to lie above the threshold."""
+    """The interval of the lead over the task's baseline has to lie above the threshold."""
     threshold: AccuracyThreshold = question.threshold
     evidence = question.evidence["performance_report"]
-    items = [
-        Judged("accuracy above the majority-class rate", item, Band(low=threshold.accuracy_over_majority_min))
-        for item in evidence.find("accuracy_over_majority")
-    ]
-    figures = _or_missing(judge_family(items, alpha=question.statistics.alpha), "accuracy_over_majority")
-    return conclude(figures, passed="The model is better than always guessing the majority class")
+    lead = LEAD_OF_TASK.get(str(evidence.details.get("task")), "accuracy_over_majority")
+    items = [Judged(LEADS[lead], item, Band(low=threshold.accuracy_over_majority_min)) for item in evidence.find(lead)]
+    figures = _or_missing(judge_family(items, alpha=question.statistics.alpha), lead)
+    return conclude(figures, passed="The model is better than doing nothing clever")
 
 
 def _or_missing(figures: tuple[Figure, ...], metric: str) -> tuple[Figure, ...]:

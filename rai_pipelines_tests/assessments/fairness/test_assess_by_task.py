@@ -12,7 +12,8 @@ import pytest
 from rai_pipelines.assessments.base import AuditContext, Measured
 from rai_pipelines.assessments.fairness.bias import assess_bias
 from rai_pipelines.assessments.fairness.lattice import BiasParameters
-from rai_pipelines.assessments.performance import PerformanceParameters, assess_performance
+from rai_pipelines.assessments.performance.figures import PerformanceParameters
+from rai_pipelines.assessments.performance.report import assess_performance
 from rai_pipelines.assessments.security.robustness import RobustnessParameters, assess_robustness
 from rai_pipelines.errors import DataError
 from rai_pipelines.evidence.model import State, Status

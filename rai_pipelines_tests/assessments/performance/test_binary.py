@@ -11,7 +11,8 @@ import pytest
 from sklearn import metrics
 
 from rai_pipelines.assessments.base import AuditContext, Measured
-from rai_pipelines.assessments.performance import PerformanceParameters, assess_performance
+from rai_pipelines.assessments.performance.figures import PerformanceParameters
+from rai_pipelines.assessments.performance.report import assess_performance
 from rai_pipelines.evidence.canonical import canonical_json
 from rai_pipelines.evidence.model import Measurement, State, Status
 from rai_pipelines.subjects.datasheet import parse_datasheet

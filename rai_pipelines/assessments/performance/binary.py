@@ -1,4 +1,4 @@
-"""Performance report: how often the model is right, overall and for every protected group, against the majority class."""
+"""Performance of a binary classifier: how often it is right, overall and for every protected group, against the majority class."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
 
-from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
+from rai_pipelines.assessments.base import AuditContext, Measured
 from rai_pipelines.assessments.fairness.groups import FN, FP, TN, TP, GroupCounts, group_counts, negatives, positives, rows
 from rai_pipelines.assessments.fairness.metrics import group_rates
+from rai_pipelines.assessments.performance.figures import PerformanceParameters, figure_of, no_labels
 from rai_pipelines.assessments.scoring import Scored, scored_evaluation
 from rai_pipelines.assessments.statistics.auc import hanley_mcneil_auc
 from rai_pipelines.assessments.statistics.proportions import proportion
-from rai_pipelines.assessments.statistics.uncertainty import Uncertain, mean_and_deviation, mean_interval, percentile_interval, resample
-from rai_pipelines.evidence.model import Measurement, State, Status
+from rai_pipelines.assessments.statistics.uncertainty import mean_and_deviation, mean_interval, percentile_interval, resample
+from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.tables.contingency import count_groups
 from rai_pipelines.tables.ranks import ScoredGroup, score_groups
 
@@ -25,40 +25,21 @@ if TYPE_CHECKING:
 NO_SCORE = "there is no score, only decisions"
 
 
-class PerformanceParameters(Parameters):
-    """What counts as enough data, and how uncertainty is computed."""
-
-    min_group_n: int = Field(default=30, ge=1, description="Rows below which a slice is insufficient")
-    min_denominator: int = Field(default=20, ge=1, description="Rows that a rate must be a share of")
-    interval_level: float = Field(default=0.90, gt=0, lt=1)
-    resamples: int = Field(default=10_000, ge=200, le=100_000, description="Multinomial resamples for figures without a closed form")
-
-
-def assess_performance(context: AuditContext, parameters: PerformanceParameters) -> Measured:
+def measure_binary(context: AuditContext, label: str, parameters: PerformanceParameters) -> Measured:
     """Accuracy, balanced accuracy, precision, recall, F1, specificity, Brier score and area under the ROC curve of the evaluation table.
 
     `majority_class_rate` is what always giving the more frequent class would reach, `accuracy_over_majority` the model's lead over it.
-    Slices are the groups of each protected attribute. scikit-learn gives the values, from counts; area and
-    Brier score come from every score, ranked and summed in the engine.
-
-    Raises:
-        ModelMissing: no prediction column is declared and there is no model to make one.
-        DataError: the table does not fit the datasheet.
+    scikit-learn gives the values, from counts; area and Brier score come from every score, ranked and summed in the engine.
     """
-    task = context.subject.datasheet.task
-    if task != "binary_classification":
-        return Measured(status=Status.MISSING, reason=f"performance is measured for binary classifiers only, and the task is {task}")
     columns = context.subject.datasheet.columns
-    if columns.label is None:
-        return Measured(status=Status.MISSING, reason="The datasheet names no label, so nothing says which decisions are right. Add columns.label.")
     scored = scored_evaluation(context)
     attributes = tuple(columns.protected_attributes)
     bins = {name: attribute.bins for name, attribute in columns.protected_attributes.items() if attribute.bins}
-    common: dict[str, Any] = {"attributes": attributes, "bins": bins, "label": columns.label, "favourable": columns.favourable_outcome}
+    common: dict[str, Any] = {"attributes": attributes, "bins": bins, "label": label, "favourable": columns.favourable_outcome}
     counts = count_groups(scored.source, prediction=scored.prediction_column, **common)
     labelled = counts[counts["label"].notna()].astype({"label": "int64"})
     if labelled.empty:
-        return Measured(status=Status.MISSING, reason=f"No row of the evaluation table has a value in the label column {columns.label!r}.")
+        return no_labels(label)
     found = score_groups(scored.source, score=scored.score_column, **common) if scored.score_column else ()
     scores = {(group.attribute, group.group): group for group in found}
     measurements = [
@@ -103,7 +84,7 @@ def _headline(labelled: pd.DataFrame, parameters: PerformanceParameters, seed: i
             exact = proportion(int(shares[metric][0]), int(shares[metric][1]), level) if metric in shares else None
             figure = exact or percentile_interval(float(value), replicates[metric], level)
         measurements.append(
-            _measurement(metric, None if figure is None else float(value), figure, n=total, denominator=denominator, parameters=parameters)
+            figure_of(metric, None if figure is None else float(value), figure, n=total, denominator=denominator, parameters=parameters)
         )
     return measurements
 
@@ -119,7 +100,7 @@ def _score_figures(scores: ScoredGroup | None, cells: np.ndarray, parameters: Pe
         return [area, Measurement(metric="brier_score", value=None, n=total, state=State.UNAVAILABLE, note=note)]
     brier, deviation = mean_and_deviation(scores.errors[1], scores.errors[3], total)
     figure = mean_interval(brier, deviation, total, parameters.interval_level)
-    return [area, _measurement("brier_score", figure.value, figure, n=total, denominator=total, parameters=parameters)]
+    return [area, figure_of("brier_score", figure.value, figure, n=total, denominator=total, parameters=parameters)]
 
 
 def _slices(
@@ -133,9 +114,7 @@ def _slices(
         for metric, rate in (("accuracy", "accuracy"), ("recall", "true_positive_rate")):
             above, below = int(rates[rate][0][position]), int(rates[rate][1][position])
             figure = proportion(above, below, parameters.interval_level) if below else None
-            measurements.append(
-                _measurement(metric, figure.value if figure else None, figure, n=n, denominator=below, parameters=parameters, **where)
-            )
+            measurements.append(figure_of(metric, figure.value if figure else None, figure, n=n, denominator=below, parameters=parameters, **where))
         own = scores.get((counted.attribute, group))
         if own is None:
             measurements.append(Measurement(metric="roc_auc", value=None, n=n, state=State.UNAVAILABLE, note=NO_SCORE, **where))
@@ -148,30 +127,7 @@ def _area(scores: ScoredGroup, parameters: PerformanceParameters, **where: str) 
     area = scores.area
     figure = hanley_mcneil_auc(area.value, area.positives, area.negatives, parameters.interval_level) if area.value is not None else None
     smaller = min(area.positives, area.negatives)
-    return _measurement("roc_auc", figure.value if figure else None, figure, n=scores.rows, denominator=smaller, parameters=parameters, **where)
-
-
-def _measurement(
-    metric: str, value: float | None, figure: Uncertain | None, *, n: int, denominator: int, parameters: PerformanceParameters, **where: str
-) -> Measurement:
-    state, note = State.MEASURED, None
-    if value is None:
-        state, note = State.UNDEFINED, "there is no row that the figure is a share of, or only one class"
-    elif n < parameters.min_group_n:
-        state, note = State.INSUFFICIENT, f"{n} rows, fewer than {parameters.min_group_n}"
-    elif denominator < parameters.min_denominator:
-        state, note = State.INSUFFICIENT, f"it rests on {denominator} rows, fewer than {parameters.min_denominator}"
-    return Measurement(
-        metric=metric,
-        value=value,
-        interval=figure.interval if figure else None,
-        standard_error=figure.standard_error if figure else None,
-        n=n,
-        denominator=denominator,
-        state=state,
-        note=note,
-        **where,
-    )
+    return figure_of("roc_auc", figure.value if figure else None, figure, n=scores.rows, denominator=smaller, parameters=parameters, **where)
 
 
 def _smooth_figures(cells: np.ndarray) -> dict[str, np.ndarray]:

@@ -12,8 +12,6 @@ import pytest
 from rai_pipelines.assessments.base import AuditContext, Measured
 from rai_pipelines.assessments.fairness.bias import assess_bias
 from rai_pipelines.assessments.fairness.lattice import BiasParameters
-from rai_pipelines.assessments.performance.figures import PerformanceParameters
-from rai_pipelines.assessments.performance.report import assess_performance
 from rai_pipelines.assessments.security.robustness import RobustnessParameters, assess_robustness
 from rai_pipelines.errors import DataError
 from rai_pipelines.evidence.model import State, Status
@@ -93,12 +91,7 @@ def test_scoring_without_a_score_column_is_refused(tmp_path: Path) -> None:
         assess_bias(audited(tmp_path, task="scoring"), QUICK)
 
 
-@pytest.mark.parametrize(
-    ("assess", "parameters"),
-    [(assess_performance, PerformanceParameters()), (assess_robustness, RobustnessParameters())],
-    ids=["performance", "robustness"],
-)
-def test_what_is_not_measured_for_a_task_reads_missing_and_not_as_inapplicable(tmp_path: Path, assess: Any, parameters: Any) -> None:
-    measured = assess(audited(tmp_path, task="regression", label="price", prediction="offer"), parameters)
+def test_what_is_not_measured_for_a_task_reads_missing_and_not_as_inapplicable(tmp_path: Path) -> None:
+    measured = assess_robustness(audited(tmp_path, task="regression", label="price", prediction="offer"), RobustnessParameters())
     assert measured.status is Status.MISSING
     assert "regression" in str(measured.reason)

@@ -40,3 +40,16 @@ def test_class_figures_equal_those_of_pandas(suffix: str, rai: Rai, tmp_path: Pa
     }
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-12)
     assert {item["n"] for item in printed["measurements"]} == {len(people)}
+
+
+def test_a_declared_population_gives_the_journalists_risk_of_its_class_sizes(rai: Rai, tmp_path: Path) -> None:
+    everyone = pd.read_parquet(Path(str(resources.files("rai_pipelines.demo") / "data" / "employment_MA_2015_evaluation.parquet")))[QUASI]
+    drawn = everyone.sample(3_000, random_state=4)
+    drawn.to_csv(tmp_path / "drawn.csv", index=False)
+    everyone.to_csv(tmp_path / "everyone.csv", index=False)
+    ended = rai("measure", "anonymity", "--data", "drawn.csv", "--quasi", ",".join(QUASI), "--population", "everyone.csv", "--json")
+    assert (ended.code, ended.err) == (0, "")
+    sizes = everyone.groupby(QUASI).size()
+    found = {item["metric"]: item["value"] for item in ended.json["measurements"]}
+    assert found["journalist_risk_maximum"] == pytest.approx(1 / sizes.loc[drawn.groupby(QUASI).size().index].min())
+    assert found["journalist_risk_maximum"] <= found["prosecutor_risk_maximum"]

@@ -95,6 +95,17 @@ CASES = (
         (Line("scores.exact_here", HERE), Line("scores.by_scikit_learn", "scikit-learn roc_auc_score")),
     ),
     Case(
+        "Drift of 4 numbers and 3 categories: KS, Wasserstein and Jensen-Shannon distances",
+        "drift",
+        1,
+        (
+            Line("drift.here", HERE),
+            Line("drift.by_scipy", "SciPy on pandas"),
+            Line("drift.by_evidently", "Evidently, one distance a column", "evidently"),
+        ),
+        shared_figures=True,
+    ),
+    Case(
         "Data-validation profile, 8 columns",
         "all",
         1,

@@ -10,6 +10,7 @@ from pathlib import Path
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "aequitas": ("aequitas==1.1.0", "pyarrow>=17", "setuptools<81"),
     "aif360": ("aif360==0.6.1", "pyarrow>=17"),
+    "evidently": ("evidently==0.7.23", "pandas<3", "pyarrow>=17"),
     "pycanon": ("pycanon==1.3.6", "pyarrow>=17", "setuptools<81"),
 }
 
@@ -19,7 +20,8 @@ def python_of(name: str, folder: Path) -> Path | str:
     home = folder / name
     python = home / "bin" / "python"
     marker = home / ".complete"
-    if marker.exists():
+    wanted = "\n".join(REQUIREMENTS[name])
+    if marker.exists() and marker.read_text(encoding="utf-8") == wanted:
         return python
     uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
     for command in ([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(home)],
@@ -30,5 +32,5 @@ def python_of(name: str, folder: Path) -> Path | str:
             return f"its environment could not be made ({type(error).__name__})"
         if ended.returncode:
             return f"its environment could not be made ({(ended.stderr.strip().splitlines() or ['no reason given'])[-1][:120]})"
-    marker.touch()
+    marker.write_text(wanted, encoding="utf-8")
     return python

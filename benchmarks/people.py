@@ -17,7 +17,12 @@ PROFILED = ("sex", "race", "age", "income", "visits", "region", "label", "decisi
 SEED = 20261201
 
 
-def write_people(path: Path, rows: int, *, attributes_only: bool, words: bool = False) -> None:
+def current_of(path: Path) -> Path:
+    """The table that a table of the kind `drift` is compared with."""
+    return path.with_name(f"{path.stem}-current.parquet")
+
+
+def write_people(path: Path, rows: int, *, attributes_only: bool, words: bool = False, seed: int = SEED) -> None:
     """`rows` people: three protected attributes, true outcome, decision; unless `attributes_only` also what can identify, and a sensitive column.
 
     With `words` the attributes are texts, as they mostly are in practice, and not codes. Groups differ in base rate and in selection rate;
@@ -29,7 +34,7 @@ def write_people(path: Path, rows: int, *, attributes_only: bool, words: bool = 
 
     writer = None
     for block, start in enumerate(range(0, rows, BLOCK_ROWS)):
-        rng = np.random.default_rng([SEED, block])
+        rng = np.random.default_rng([seed, block])
         size = min(BLOCK_ROWS, rows - start)
         sex = rng.integers(1, 3, size).astype("int8")
         race = rng.choice(np.arange(1, 7), size, p=[0.55, 0.15, 0.12, 0.1, 0.05, 0.03]).astype("int8")
@@ -60,4 +65,7 @@ def write_people(path: Path, rows: int, *, attributes_only: bool, words: bool = 
 
 
 if __name__ == "__main__":
-    write_people(Path(sys.argv[1]), int(sys.argv[2]), attributes_only=sys.argv[3] != "all", words=sys.argv[3] == "words")
+    target, size, kind = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    if kind == "drift":  # two samples of one population
+        write_people(current_of(target), size, attributes_only=False, seed=SEED + 1)
+    write_people(target, size, attributes_only=kind not in {"all", "drift"}, words=kind == "words")

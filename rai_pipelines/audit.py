@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import partial
+from typing import Any
 
 from rai_pipelines.assessments.base import Assess, AuditContext, Parameters, run_assessment, unmade_evidence
 from rai_pipelines.clock import utc_today
@@ -21,9 +22,10 @@ from rai_pipelines.settings import Settings
 from rai_pipelines.subjects.find import find_subject
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.registry import ModelRegistry
-from rai_pipelines.subjects.subject import ModelLoader
+from rai_pipelines.subjects.subject import ModelLoader, Subject
 
 VERDICT = "policy_verdict"
+EARLIER_VERSIONS = 100  # looked through for the one that was audited before
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Auditor:
         """Run one assessment, keep its evidence, and return it."""
         step = steps()[step_name]
         try:
-            context = replace(self.context(version), evidence=self.collect(version, step.after))
+            context = replace(self.context(version), evidence=self.collect(version, step.after), previous=self._previous(version, step.name))
         except (RegistryUnavailable, UnknownModelVersion):
             raise
         except RaiError as error:
@@ -134,6 +136,17 @@ class Auditor:
                 data.append(self.store.get(receipt.digest, Evidence).provenance.data_digests.get("evaluation"))
         return max(1, len(set(data)))
 
+    def _previous(self, version: ModelVersion, name: str) -> dict[str, Evidence]:
+        """Complete evidence of that assessment about the nearest lower version number."""
+        if not version.version.isdecimal():
+            return {}
+        newest = int(version.version) - 1
+        for number in range(newest, max(0, newest - EARLIER_VERSIONS), -1):
+            found = self.store.latest_evidence(name, ModelVersion(version.name, str(number)).key)
+            if found is not None and found.status is Status.COMPLETE:
+                return {name: found}
+        return {}
+
     def _unmade(self, name: str, version: ModelVersion, error: RaiError) -> Evidence:
         status = Status.MISSING if isinstance(error, DatasheetError) else Status.ERROR
         policy = self.policy
@@ -149,7 +162,21 @@ class Auditor:
             if isinstance(error, RegistryUnavailable | UnknownModelVersion):
                 raise
             return made_from.datasheet_digest is None
-        return made_from.model_digest == subject.model_digest and made_from.datasheet_digest == subject.datasheet.digest
+        same = made_from.model_digest == subject.model_digest and made_from.datasheet_digest == subject.datasheet.digest
+        validated = evidence.assessment == "data_validation" and evidence.status is Status.COMPLETE
+        return same and (not validated or _suites_are_current(evidence, subject))
+
+
+def _suites_are_current(evidence: Evidence, subject: Subject) -> bool:
+    """Whether the expectation files beside the datasheet are those that the tables were validated with; their edit changes no other digest."""
+    from rai_pipelines.assessments.validation.chosen_suite import suite_files
+
+    told: Any = evidence.details.get("suite_files")
+    validated = {name: facts["digest"] for name, facts in (told or {}).items() if facts["digest"]}
+    try:
+        return validated == {name: file.digest for name, file in suite_files(subject, ("training", "evaluation")).items()}
+    except RaiError:  # a file that cannot be read: the next validation says which
+        return False
 
 
 def build_auditor(settings: Settings, *, registry: ModelRegistry | None = None, store: EvidenceStore | None = None) -> Auditor:

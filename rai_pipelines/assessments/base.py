@@ -22,8 +22,9 @@ from rai_pipelines.subjects.subject import Subject
 from rai_pipelines.tables.source import TableSource, open_table
 
 LIBRARIES = (
-    "adversarial-robustness-toolbox", "dagster", "duckdb", "fairlearn", "great-expectations", "ibis-framework", "lightgbm", "mlflow-skinny",
-    "numpy", "pandas", "presidio-analyzer", "pyarrow", "scikit-learn", "scipy", "skops",
+    "adversarial-robustness-toolbox", "dagster", "duckdb", "fairlearn", "great-expectations", "greenlet", "ibis-framework", "lightgbm", "lime",
+    "mlflow-skinny", "numpy", "onnxmltools", "onnxruntime", "pandas", "picklescan", "presidio-analyzer", "pyarrow", "scikit-learn", "scipy", "shap",
+    "skl2onnx", "skops",
 )  # fmt: skip
 
 
@@ -56,6 +57,7 @@ class AuditContext:
     policy: str | None = None
     policy_digest: str | None = None
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    previous: Mapping[str, Evidence] = field(default_factory=dict)  # of the version audited before this one, by assessment
     table_memory_limit: str = "2GB"
     _tables: dict[str, TableSource] = field(default_factory=dict, compare=False, repr=False)
 

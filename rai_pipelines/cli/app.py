@@ -23,7 +23,7 @@ def main() -> None:
 
 def build_app() -> typer.Typer:
     """The command with all its verbs."""
-    from rai_pipelines.cli import audits, datasheets, demo, measure, operate, policy
+    from rai_pipelines.cli import audits, datasheets, demo, measure, operate, policy, suites
 
     made = typer.Typer(
         name="rai",
@@ -36,6 +36,7 @@ def build_app() -> typer.Typer:
     audits.register(made)
     policy.register(made)
     datasheets.register(made)
+    suites.register(made)
     measure.register(made)
     operate.register(made)
     return made

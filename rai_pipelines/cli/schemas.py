@@ -12,6 +12,7 @@ def published_schemas() -> dict[str, dict[str, Any]]:
     from rai_pipelines.cli.diagnosis import Diagnosis
     from rai_pipelines.cli.measure import MeasureOutput
     from rai_pipelines.cli.outputs import AuditOutput, CheckOutput, PolicyOutput, VerdictOutput
+    from rai_pipelines.cli.suites import SuiteCheckOutput
     from rai_pipelines.demo.story import DemoResult
     from rai_pipelines.documents.card import ModelCard
     from rai_pipelines.evidence.model import Evidence, Receipt
@@ -32,6 +33,7 @@ def published_schemas() -> dict[str, dict[str, Any]]:
         "verdict-output": VerdictOutput,
         "policy-output": PolicyOutput,
         "check-output": CheckOutput,
+        "suite-check": SuiteCheckOutput,
         "demo-output": DemoResult,
     }
     schemas = {name: model.model_json_schema(by_alias=True) for name, model in models.items()}

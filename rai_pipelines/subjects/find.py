@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from rai_pipelines.errors import DatasheetError
@@ -12,6 +13,8 @@ from rai_pipelines.subjects.datasheet import DATASHEET_FILE, Datasheet, read_dat
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.registry import ModelRegistry
 from rai_pipelines.subjects.subject import ModelLoader, Subject
+
+EXPECTATIONS = "expectations"
 
 
 def find_subject(
@@ -25,7 +28,7 @@ def find_subject(
     """
     registry.get(version)
     folder = _fetch(version, registry, scratch / "models")
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != DATASHEET_FILE]
+    files = [path for path in folder.rglob("*") if path.is_file() and _is_of_the_model(path.relative_to(folder))]
     return Subject(
         version=version,
         datasheet=_datasheet(version, folder, subjects_folder),
@@ -33,8 +36,18 @@ def find_subject(
         model_digest=digest_of_folder(folder) if files else None,
         data_folder=data_folder,
         loader=loader if files else None,
+        expectations=_expectations(datasheet_places(version, folder, subjects_folder)[1:]),
         live=registry.is_live(version),
     )
+
+
+def _is_of_the_model(path: Path) -> bool:
+    return path.name != DATASHEET_FILE and path.parts[0] != EXPECTATIONS
+
+
+def _expectations(places: Iterable[Path]) -> Path | None:
+    """The folder of suite files beside the first datasheet place that has one; those in the model's own folder are found there."""
+    return next((place.parent / EXPECTATIONS for place in places if (place.parent / EXPECTATIONS).is_dir()), None)
 
 
 def datasheet_places(version: ModelVersion, folder: Path, subjects_folder: Path) -> tuple[Path, ...]:

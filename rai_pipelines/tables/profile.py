@@ -1,4 +1,4 @@
-"""Profile a table in one aggregation: rows and, per column, nulls, distinct values, range and spread; counts of few-valued columns.
+"""Profile a table: rows and, per column, nulls, distinct values, range and spread; counts of few-valued columns.
 
 NaN counts as null, everywhere in this room: both mean that no value is there. Infinite values are counted apart and kept out of range and mean.
 """
@@ -6,9 +6,11 @@ NaN counts as null, everywhere in this room: both mean that no value is there. I
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from rai_pipelines.tables.value_counts import Counts, counts_of_few_valued
 
 if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
@@ -64,39 +66,37 @@ class TableProfile:
 def profile(source: TableSource, columns: Sequence[str] | None = None, *, values_cap: int = VALUES_CAP) -> TableProfile:
     """The profile of `columns` (default: all), counted in the table's engine.
 
-    One query makes all figures; each column with at most `values_cap` distinct values takes one more for its value counts.
-    Mean and standard deviation (n - 1) are rounded to 9 significant digits.
+    Columns of few values are grouped, many of them in one query, and all their figures follow from the groups. One more query makes the
+    figures of the other columns. Mean and standard deviation (n - 1) are rounded to 9 significant digits.
 
     Raises:
         DataError: a column is not there, or the engine refuses.
     """
     names = tuple(dict.fromkeys(source.columns if columns is None else columns))
     source.require(*names)
+    schema = source.table().schema()
     table = comparable(source, names)
-    kinds = {name: kind_of(source.table().schema()[name]) for name in names}
+    grouped = counts_of_few_valued(source, table)
     figures: dict[str, Any] = {"rows": table.count()}
     for index, name in enumerate(names):
-        figures |= _figures(table[f"c{index}"], kinds[name], index)
+        if f"c{index}" not in grouped:
+            figures |= _figures(table[f"c{index}"], kind_of(schema[name]), index)
     row = source.run(table.aggregate(**figures)).iloc[0].to_dict()
     rows = int(row["rows"])
     found = {}
     for index, name in enumerate(names):
-        distincts = int(row[f"distincts{index}"])
-        found[name] = ColumnProfile(
-            name=name,
-            kind=kinds[name],
-            dtype=str(source.table().schema()[name].copy(nullable=True)),
-            rows=rows,
-            nulls=whole(row[f"nulls{index}"]),
-            distincts=distincts,
-            infinite=whole(row.get(f"infinite{index}")),
-            minimum=_edge(row.get(f"minimum{index}")),
-            maximum=_edge(row.get(f"maximum{index}")),
-            mean=_rounded(row.get(f"mean{index}")),
-            std=_rounded(row.get(f"std{index}")),
-            values=_value_counts(source, table, f"c{index}") if distincts <= values_cap else None,
-            values_capped=distincts > values_cap,
-        )
+        kind, counts = kind_of(schema[name]), grouped.get(f"c{index}")
+        facts = _from_row(row, index) if counts is None else _from_counts(counts, kind)
+        distincts = facts["distincts"]
+        values = None
+        if distincts <= values_cap:
+            values = (
+                _value_counts(source, table, f"c{index}")
+                if counts is None
+                else _ordered((as_scalar(v), n) for v, n in counts.items() if v is not None)
+            )
+        dtype = str(schema[name].copy(nullable=True))
+        found[name] = ColumnProfile(name=name, kind=kind, dtype=dtype, rows=rows, values=values, values_capped=distincts > values_cap, **facts)
     return TableProfile(rows=rows, columns=found)
 
 
@@ -153,10 +153,45 @@ def _figures(column: Any, kind: Kind, index: int) -> dict[str, Any]:
     return figures
 
 
+def _from_row(row: Mapping[str, Any], index: int) -> dict[str, Any]:
+    return {
+        "nulls": whole(row[f"nulls{index}"]),
+        "distincts": int(row[f"distincts{index}"]),
+        "infinite": whole(row.get(f"infinite{index}")),
+        "minimum": _edge(row.get(f"minimum{index}")),
+        "maximum": _edge(row.get(f"maximum{index}")),
+        "mean": _rounded(row.get(f"mean{index}")),
+        "std": _rounded(row.get(f"std{index}")),
+    }
+
+
+def _from_counts(counts: Counts, kind: Kind) -> dict[str, Any]:
+    """The same figures from rows per value."""
+    present = {value: rows for value, rows in counts.items() if value is not None}
+    facts: dict[str, Any] = {"nulls": counts.get(None, 0), "distincts": len(present)}
+    if kind != "numeric":
+        return facts
+    finite = [value for value in present if math.isfinite(value)]
+    summable = [(float(value), present[value]) for value in finite if abs(value) < LARGEST_SUMMABLE]
+    n = sum(rows for _, rows in summable)
+    mean = math.fsum(value * rows for value, rows in summable) / n if n else None
+    squares = math.fsum(rows * (value - mean) ** 2 for value, rows in summable) if mean is not None else 0.0
+    return facts | {
+        "infinite": sum(rows for value, rows in present.items() if math.isinf(value)),
+        "minimum": _edge(min(finite)) if finite else None,
+        "maximum": _edge(max(finite)) if finite else None,
+        "mean": _rounded(mean),
+        "std": _rounded(math.sqrt(squares / (n - 1))) if n > 1 else None,
+    }
+
+
 def _value_counts(source: TableSource, table: ir.Table, column: str) -> tuple[tuple[Scalar, int], ...]:
     present = table.filter(table[column].notnull())
     frame = source.run(present.group_by(value=present[column]).aggregate(rows=present.count()))
-    pairs = [(as_scalar(value), int(rows)) for value, rows in zip(frame["value"], frame["rows"], strict=True)]
+    return _ordered((as_scalar(value), int(rows)) for value, rows in zip(frame["value"], frame["rows"], strict=True))
+
+
+def _ordered(pairs: Iterable[tuple[Scalar, int]]) -> tuple[tuple[Scalar, int], ...]:
     return tuple(sorted(pairs, key=lambda pair: (-pair[1], str(pair[0]))))
 
 

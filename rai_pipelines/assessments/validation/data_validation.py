@@ -1,38 +1,38 @@
-"""Are the tables what the datasheet says, and is the evaluation table like the training table? Expectations, leakage, duplicates, overlap."""
+"""Are the tables what the datasheet says, and is the evaluation table like the training table? The list of what is validated."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
 
 from pydantic import Field
 
 from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
 from rai_pipelines.assessments.privacy.direct_identifiers import kind_by_name
-from rai_pipelines.assessments.validation.leakage import METRIC as LEAKAGE
-from rai_pipelines.assessments.validation.leakage import label_leakage
-from rai_pipelines.assessments.validation.suite import Expected, Margins, Outcome, Planned, Severity, plan, run
-from rai_pipelines.evidence.model import Measurement, State
-from rai_pipelines.subjects.datasheet import Columns, Datasheet, Task
-from rai_pipelines.tables.contingency import as_outcome, group_name
-from rai_pipelines.tables.overlap import duplicate_rows, overlap
-from rai_pipelines.tables.profile import TableProfile, profile
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from rai_pipelines.tables.source import TableSource
-
-PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # what pandas writes into Parquet for an index: a row number, not data
-NO_TRAINING = "the datasheet names no training data: the evaluation table was validated alone"
+from rai_pipelines.assessments.validation.chosen_suite import ChosenSuite, changes_measured, choose, suite_files
+from rai_pipelines.assessments.validation.columns import contents, missing_shares, types_match
+from rai_pipelines.assessments.validation.executors import ENGINE, GREAT_EXPECTATIONS, run
+from rai_pipelines.assessments.validation.label_noise import label_noise
+from rai_pipelines.assessments.validation.labels import conflicts, label_outcomes
+from rai_pipelines.assessments.validation.leakage import leakage
+from rai_pipelines.assessments.validation.reading import NO_TRAINING, ValidatedTable, expected_of, features_of, read_table
+from rai_pipelines.assessments.validation.rows import duplicates, overlap_with_training, row_ids
+from rai_pipelines.assessments.validation.schema_change import compact_schema, schema_changes
+from rai_pipelines.assessments.validation.suite import Margins, Outcome, plan
+from rai_pipelines.assessments.validation.target_drift import target_drift
+from rai_pipelines.assessments.validation.time_split import time_split
+from rai_pipelines.clock import utc_today
+from rai_pipelines.evidence.model import Measurement
 
 
 class DataValidationParameters(Parameters):
     """How tables are read and how far evaluation data may be from training data."""
 
-    max_rows: int = Field(default=200_000, ge=100, le=10_000_000, description="Rows that row-wise expectations run on; a seeded sample beyond")
+    max_rows: int = Field(
+        default=200_000, ge=100, le=10_000_000, description="Rows up to which Great Expectations runs on pandas; beyond, the engine counts all rows"
+    )
     values_cap: int = Field(default=100, ge=2, le=10_000, description="Distinct values up to which a column is a category")
     missing_margin: float = Field(default=0.05, ge=0, le=1, description="Share of rows without a value above that of training")
     missing_maximum: float = Field(default=0.5, ge=0, le=1, description="Share of rows without a value where there is no training column to compare")
@@ -41,238 +41,122 @@ class DataValidationParameters(Parameters):
     leakage_minimum_class: int = Field(default=30, ge=2, description="Rows of the rarer class that the area needs")
     duplicate_share: float = Field(default=0.1, ge=0, le=1, description="Share of surplus equal rows that is worth a warning")
     overlap_margin: float = Field(default=0.05, ge=0, le=1, description="Overlap above what equal rows within training make likely, worth a warning")
+    key_share: float = Field(default=0.5, gt=0, le=1, description="Distinct texts per row from which a column is close to a key")
+    target_minimum_rows: int = Field(default=30, ge=2, description="Rows of either table that drift of label and score needs")
+    noise_rows: int = Field(default=5_000, ge=100, le=100_000, description="Rows drawn for the estimate of label noise")
+    noise_minimum_class: int = Field(default=20, ge=5, description="Drawn rows of the rarest class that the estimate needs")
+    as_of: date | None = Field(default=None, description="Day after which a time lies in the future; absent: the day of the audit")
     level: float = Field(default=0.90, gt=0, lt=1, description="Level of intervals")
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A table under validation, with what was read of it."""
+@dataclass
+class _Collected:
+    """Measurements and outcomes, in the order in which they were found."""
 
-    source: TableSource
-    expected: Expected
-    figures: TableProfile
-    frame: pd.DataFrame
+    measurements: list[Measurement] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def add(self, found: tuple[Sequence[Measurement], Sequence[Outcome]]) -> None:
+        self.measurements += found[0]
+        self.outcomes += found[1]
 
 
 def assess_data_validation(context: AuditContext, parameters: DataValidationParameters) -> Measured:
     """Validate training and evaluation table; without training data the evaluation table alone, and say so.
 
-    A column that is not there is a failed critical expectation; everything else is still checked. Row-wise expectations run on a seeded
-    sample beyond `max_rows` rows; labels, types, missing values, duplicates and overlap are counted over all rows.
+    A column that is not there is a failed critical expectation; everything else is still checked. Everything is counted over all rows, but for
+    label leakage beyond `max_rows` rows and label noise, which are measured on seeded samples (`n` says of how many).
 
     Metrics: `expectations_evaluated`, `expectations_failed_critical`, `expectations_failed_warning` (counts, n = rows of all tables), `rows` (group =
-    table), `missing_share` (attribute = column, group = table), `duplicate_row_share` (group = table), `overlap_share`,
-    `overlap_share_expected` (what independent tables would show), `label_leakage_auc` (attribute = column).
+    table); those of `rows`, `columns`, `labels`, `label_noise`, `leakage`, `time_split`, `target_drift`, `schema_change` and `chosen_suite`.
 
     Raises:
-        DataError: a table is empty or cannot be read.
+        DataError: a table is empty or cannot be read, or a suite file cannot be used.
     """
-    columns = context.subject.datasheet.columns
+    sheet, seed = context.subject.datasheet, context.seed
+    columns = sheet.columns
     names = ("training", "evaluation") if context.has_table("training") else ("evaluation",)
     sources = {name: context.table(name) for name in names}
-    features, features_from = _features(columns, sources)
+    features, features_from = features_of(columns, sources)
+    files = suite_files(context.subject, names)
     runs_a_model = columns.prediction is None or context.subject.folder is not None
-    tables = {
-        name: _read(source, _expected(name, columns, features, features_from == "datasheet", runs_a_model), parameters, context.seed)
-        for name, source in sources.items()
-    }
-    training = tables.get("training")
-    planned: list[Planned] = []
-    outcomes: list[Outcome] = []
-    measurements: list[Measurement] = []
+    tables: dict[str, ValidatedTable] = {}
+    for name, source in sources.items():
+        expected = expected_of(name, columns, features, declared=features_from == "datasheet", runs_a_model=runs_a_model)
+        also = [item.column for item in files[name].planned if item.column is not None] if name in files else []
+        tables[name] = read_table(source, expected, also=also, max_rows=parameters.max_rows, values_cap=parameters.values_cap)
+    training, evaluation = tables.get("training"), tables["evaluation"]
+
+    found, suites = _Collected(), dict[str, ChosenSuite]()
+    margins = Margins(parameters.missing_margin, parameters.missing_maximum, parameters.range_margin)
     for name, table in tables.items():
-        margins = Margins(parameters.missing_margin, parameters.missing_maximum, parameters.range_margin)
-        suite = plan(name, table.expected, table.figures, training.figures if training and name != "training" else None, margins)
-        planned += suite
-        outcomes += run(suite, table.frame)
-        outcomes += _label_outcomes(table, columns, context.subject.datasheet.task)
-        measurements.append(Measurement(metric="rows", value=table.figures.rows, n=table.figures.rows, group=name))
-        measurements += _missing_shares(table)
-        measured, outcome = _duplicates(table, columns.row_id, parameters)
-        measurements.append(measured)
-        outcomes.append(outcome)
+        compared_with = training.figures if training and name != "training" else None
+        suites[name] = chosen = choose(plan(name, table.expected, table.figures, compared_with, margins), files.get(name))
+        found.add(([], run(chosen.planned, table.source, table.frame)))
+        found.add(changes_measured(name, chosen))
+        found.add(([], label_outcomes(table, columns, sheet.task)))
+        found.add(([Measurement(metric="rows", value=table.rows, n=table.rows, group=name), *missing_shares(table)], []))
+        found.add(contents(table, key_share=parameters.key_share, values_cap=parameters.values_cap, level=parameters.level))
+        found.add(duplicates(table, columns.row_id, limit=parameters.duplicate_share))
+        found.add(row_ids(table, columns.row_id))
+        found.add((conflicts(table, features, level=parameters.level), []))
     if training:
-        outcomes += _type_outcomes(training, tables["evaluation"])
-    measured_overlap, overlap_outcomes = _overlap(training, tables["evaluation"], columns, features, parameters)
-    leakage, leakage_outcomes = _leakage(training, context.subject.datasheet, features, parameters, context.seed)
-    outcomes += [*overlap_outcomes, *leakage_outcomes]
+        found.add(([], types_match(training, evaluation)))
+    found.add(overlap_with_training(training, evaluation, columns, features, margin=parameters.overlap_margin))
+    found.add(
+        leakage(
+            training,
+            sheet,
+            features,
+            rows=parameters.max_rows,
+            limit=parameters.leakage_auc,
+            minimum_class=parameters.leakage_minimum_class,
+            level=parameters.level,
+            seed=seed,
+        )
+    )
+    noise = {"rows": parameters.noise_rows, "minimum_class": parameters.noise_minimum_class}
+    found.add((label_noise(training or evaluation, columns, sheet.task, features, **noise, level=parameters.level, seed=seed), []))
+    private_time = columns.timestamp is not None and (columns.timestamp in columns.direct_identifiers or kind_by_name(columns.timestamp) is not None)
+    split, times = time_split(training, evaluation, columns.timestamp, private=private_time, today=parameters.as_of or utc_today())
+    drift, drifts = target_drift(
+        training, evaluation, columns, sheet.task, level=parameters.level, minimum_rows=parameters.target_minimum_rows, seed=seed
+    )
+    changes, changed = schema_changes(list(tables.values()), _previous(context))
+    for part in (split, drift, changes):
+        found.add(part)
     return Measured(
-        measurements=(*_totals(outcomes, tables), *measurements, *measured_overlap, *leakage),
+        measurements=(*_totals(found.outcomes, list(tables.values())), *found.measurements),
         details={
-            "expectations": [outcome.as_detail() for outcome in outcomes],
-            "rows_validated": {name: {"rows": len(table.frame), "of": table.figures.rows} for name, table in tables.items()},
-            "suite": [{"table": item.table, "type": item.type, "severity": item.severity, "kwargs": item.arguments()} for item in planned],
+            "expectations": [outcome.as_detail() for outcome in found.outcomes],
+            "rows_validated": {
+                name: {"rows": table.rows, "of": table.rows, "by": ENGINE if table.frame is None else GREAT_EXPECTATIONS}
+                for name, table in tables.items()
+            },
+            "suite": [
+                {"table": item.table, "type": item.type, "severity": item.severity, "kwargs": item.arguments()}
+                for chosen in suites.values()
+                for item in chosen.planned
+            ],
+            "suite_files": {name: chosen.as_detail() for name, chosen in suites.items()},
             "features": list(features),
             "features_from": features_from,
             "training": None if training else NO_TRAINING,
+            "time_split": times,
+            "target_drift": drifts,
+            "schema": {name: compact_schema(table) for name, table in tables.items()},
+            "schema_changes": changed,
         },
     )
 
 
-def _features(columns: Columns, sources: Mapping[str, TableSource]) -> tuple[tuple[str, ...], str]:
-    """Declared features, or every column of the first table that plays no other part; and where they are from."""
-    if columns.features:
-        return columns.features, "datasheet"
-    other = {columns.label, columns.prediction, columns.score, columns.row_id, *columns.direct_identifiers}
-    table = next(iter(sources.values()))
-    return tuple(name for name in table.columns if name not in other and not PANDAS_INDEX.fullmatch(name)), f"columns of the {table.name} table"
+def _previous(context: AuditContext) -> Any:
+    """The evidence of this assessment about the version audited before, None where there is none."""
+    return (getattr(context, "previous", None) or {}).get("data_validation")
 
 
-def _expected(table: str, columns: Columns, features: Sequence[str], declared: bool, runs_a_model: bool) -> Expected:
-    """What the datasheet asks of `table`. Features are needed to train and to run a model, not to judge decisions that exist."""
-    evaluation = table == "evaluation"
-    required: dict[str, Severity] = {}
-    of_features: Severity = "critical" if runs_a_model or not evaluation else "warning"
-    if declared:
-        required |= dict.fromkeys(features, of_features)
-    parts = (
-        (*columns.protected_attributes, columns.prediction, columns.score)
-        if evaluation
-        else (*columns.quasi_identifiers, *columns.sensitive_attributes)
-    )
-    required |= {name: "critical" for name in (columns.label, *parts) if name is not None}
-    codes = frozenset(
-        {*columns.categorical_features, *(name for name, part in columns.protected_attributes.items() if part.labels and not part.bins)}
-    )
-    checked = tuple(dict.fromkeys((*features, *columns.protected_attributes)))
-    private = frozenset({*columns.direct_identifiers, *(name for name in checked if kind_by_name(name))})
-    return Expected(required, columns.label, tuple(columns.protected_attributes) if evaluation else (), checked, codes, private)
-
-
-def _read(source: TableSource, expected: Expected, parameters: DataValidationParameters, seed: int) -> _Table:
-    source.count_rows()
-    wanted = dict.fromkeys((*expected.required, *expected.checked))
-    present = [name for name in wanted if name in source.columns]
-    figures = profile(source, present, values_cap=parameters.values_cap)
-    return _Table(source, expected, figures, source.sample(parameters.max_rows, seed=seed, columns=present or source.columns[:1]))
-
-
-def _label_outcomes(table: _Table, columns: Columns, task: Task) -> list[Outcome]:
-    """Counted over all rows, because a sample can miss a rare class. Labels are named as groups are: 1, 1.0 and true are one name."""
-    label, name = table.expected.label, table.source.name
-    if label is None or label not in table.figures.columns:
-        return []
-    import pandas as pd
-
-    favourable, found = columns.favourable_outcome, table.figures.columns[label]
-    if task == "regression":
-        numeric = found.kind == "numeric" and found.infinite == 0
-        return [Outcome(name, "label_to_be_finite_numbers", label, "critical", numeric, f"{found.kind}, {found.infinite} infinite", "finite numbers")]
-    values = found.values
-    distinct = pd.Series([value for value, _ in values or ()], dtype=object)
-    classes = len({group_name(value) for value in distinct})
-    observed = f"{classes} classes" if values is not None else "too many values for a label"
-    if task == "multiclass_classification":
-        strange = sorted({group_name(value) for value in distinct} - set(columns.classes)) if values is not None else ["too many values"]
-        words = f"one of the {len(columns.classes)} declared classes"
-        return [Outcome(name, "label_to_be_declared_class", label, "critical", not strange, f"{len(strange)} other values", words)]
-    contains = bool((as_outcome(distinct, favourable) == 1).any())
-    expected = f"the class {favourable}"
-    return [
-        Outcome(name, "label_to_be_binary", label, "critical", classes == 2, observed, "two classes"),
-        Outcome(name, "label_to_contain_favourable_outcome", label, "critical", contains, "it does" if contains else "it does not", expected),
-    ]
-
-
-def _missing_shares(table: _Table) -> list[Measurement]:
-    rows = table.figures.rows
-    return [
-        Measurement(metric="missing_share", value=column.missing_share, n=rows, denominator=rows, attribute=name, group=table.source.name)
-        for name, column in table.figures.columns.items()
-    ]
-
-
-def _duplicates(table: _Table, row_id: str | None, parameters: DataValidationParameters) -> tuple[Measurement, Outcome]:
-    name = table.source.name
-    compared = [column for column in table.source.columns if column != row_id and not PANDAS_INDEX.fullmatch(column)]
-    found = duplicate_rows(table.source, compared or None)
-    share, limit = found.duplicate_share, parameters.duplicate_share
-    measured = Measurement(metric="duplicate_row_share", value=share, n=found.rows, denominator=found.rows, group=name)
-    expected = f"at most {limit:.1%} of rows equal to another one"
-    return measured, Outcome(name, "duplicate_row_share_to_be_at_most", None, "warning", share <= limit, f"{share:.1%}", expected)
-
-
-def _type_outcomes(training: _Table, evaluation: _Table) -> list[Outcome]:
-    """Types as the engines declare them: numbers of any width, and flags, are one family."""
-    outcomes = []
-    for name, found in evaluation.figures.columns.items():
-        known = training.figures.columns.get(name)
-        if known is None:
-            continue
-        empty = found.nulls == found.rows or known.nulls == known.rows
-        success = None if empty else _family(found.kind) == _family(known.kind)
-        observed = "not evaluated: one of the columns has no values" if empty else f"{found.kind} ({found.dtype})"
-        expected = f"{known.kind} ({known.dtype}) as in training"
-        outcomes.append(Outcome("evaluation", "column_type_to_match_training", name, "critical", success, observed, expected))
-    return outcomes
-
-
-def _family(kind: str) -> str:
-    """A flag is stored as true/false or as 0/1."""
-    return "numeric" if kind == "boolean" else kind
-
-
-def _overlap(
-    training: _Table | None, evaluation: _Table, columns: Columns, features: Sequence[str], parameters: DataValidationParameters
-) -> tuple[list[Measurement], list[Outcome]]:
-    """Evaluation rows whose features and label occur in training, beside the share that independent draws would show.
-
-    Where columns are coarse, different people have equal rows. The share of training rows that have a twin in training estimates how often an
-    independent row does (Good 1953); only an overlap above it speaks of copied rows.
-    """
-    metrics = ("overlap_share", "overlap_share_expected")
-    if training is None:
-        return [Measurement(metric=metric, value=None, state=State.UNAVAILABLE, note=NO_TRAINING) for metric in metrics], []
-    wanted = [*features, *([columns.label] if columns.label else [])]
-    both = [name for name in wanted if name in training.source.columns and name in evaluation.source.columns]
-    if not both:
-        note = "the tables share no feature"
-        return [Measurement(metric=metric, value=None, state=State.UNAVAILABLE, note=note) for metric in metrics], []
-    found = overlap(training.source, evaluation.source, both)
-    twins = duplicate_rows(training.source, both)
-    limit = min(1.0, twins.repeated_share + parameters.overlap_margin)
-    compared = f"on {len(both)} of {len(wanted)} columns (features and label)"
-    measured = [
-        Measurement(metric=metrics[0], value=found.share, n=found.rows, denominator=found.rows, note=compared),
-        Measurement(
-            metric=metrics[1], value=twins.repeated_share, n=twins.rows, denominator=twins.rows, note="share of training rows with a twin in training"
-        ),
-    ]
-    expected = f"at most {limit:.1%}: {twins.repeated_share:.1%} are expected by chance"
-    success = found.share <= limit
-    return measured, [Outcome("evaluation", "overlap_with_training_to_be_at_most", None, "warning", success, f"{found.share:.1%}", expected)]
-
-
-def _leakage(
-    training: _Table | None, sheet: Datasheet, features: Sequence[str], parameters: DataValidationParameters, seed: int
-) -> tuple[tuple[Measurement, ...], list[Outcome]]:
-    columns, task = sheet.columns, sheet.task
-    label = columns.label
-    why = NO_TRAINING if training is None else "the datasheet names no label" if label is None else None
-    if why is None and training is not None and label not in training.frame.columns:
-        why = f"the training table has no label column {label!r}"
-    if why is not None or training is None or label is None:
-        return (Measurement(metric=LEAKAGE, value=None, state=State.UNAVAILABLE, note=why),), []
-    if task != "binary_classification":
-        note = f"leakage is measured for two classes only; the task is {task}"
-        return (Measurement(metric=LEAKAGE, value=None, state=State.UNAVAILABLE, note=note),), []
-    outcome = as_outcome(training.frame[label], columns.favourable_outcome)
-    named = [name for name in features if name != label]
-    codes = training.expected.codes
-    found = label_leakage(training.frame, outcome, named, codes, minimum_class=parameters.leakage_minimum_class, level=parameters.level, seed=seed)
-    expected = f"an area under the ROC curve of at most {parameters.leakage_auc}"
-    outcomes = [_leakage_outcome(item, expected, parameters.leakage_auc) for item in found if item.state is not State.UNAVAILABLE]
-    return found, outcomes
-
-
-def _leakage_outcome(item: Measurement, expected: str, limit: float) -> Outcome:
-    success = item.value is not None and item.value <= limit if item.state is State.MEASURED else None
-    observed = f"{item.value:.3f}" if item.state is State.MEASURED else f"not evaluated: {item.note}"
-    return Outcome("training", "single_feature_auc_to_be_at_most", item.attribute, "critical", success, observed, expected)
-
-
-def _totals(outcomes: Sequence[Outcome], tables: Mapping[str, _Table]) -> list[Measurement]:
-    rows = sum(table.figures.rows for table in tables.values())
+def _totals(outcomes: Sequence[Outcome], tables: Sequence[ValidatedTable]) -> list[Measurement]:
+    rows = sum(table.rows for table in tables)
 
     def count(metric: str, chosen: Sequence[Any]) -> Measurement:
         return Measurement(metric=metric, value=len(chosen), n=rows)

@@ -6,13 +6,48 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rai_pipelines.assessments.statistics.auc import hanley_mcneil_auc
+from rai_pipelines.assessments.validation.reading import NO_TRAINING, ValidatedTable
+from rai_pipelines.assessments.validation.suite import Outcome
 from rai_pipelines.evidence.model import Measurement, State
+from rai_pipelines.subjects.datasheet import Datasheet
+from rai_pipelines.tables.contingency import as_outcome
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
 METRIC = "label_leakage_auc"
+
+
+def leakage(
+    training: ValidatedTable | None,
+    sheet: Datasheet,
+    features: Sequence[str],
+    *,
+    rows: int,
+    limit: float,
+    minimum_class: int,
+    level: float,
+    seed: int,
+) -> tuple[Sequence[Measurement], list[Outcome]]:
+    """`label_leakage` of the training table, on at most `rows` rows of it, and for each feature whether its area is at most `limit`."""
+    columns, task = sheet.columns, sheet.task
+    label = columns.label
+    why = NO_TRAINING if training is None else "the datasheet names no label" if label is None else None
+    if why is None and training is not None and label not in training.source.columns:
+        why = f"the training table has no label column {label!r}"
+    if why is None and task != "binary_classification":
+        why = f"leakage is measured for two classes only; the task is {task}"
+    if why is not None or training is None or label is None:
+        return (Measurement(metric=METRIC, value=None, state=State.UNAVAILABLE, note=why),), []
+    named = [name for name in features if name != label]
+    frame = training.frame
+    if frame is None:
+        frame = training.source.sample(rows, seed=seed, columns=[name for name in (*named, label) if name in training.source.columns])
+    outcome = as_outcome(frame[label], columns.favourable_outcome)
+    found = label_leakage(frame, outcome, named, training.expected.codes, minimum_class=minimum_class, level=level, seed=seed)
+    expected = f"an area under the ROC curve of at most {limit}"
+    return found, [_outcome(item, expected, limit) for item in found if item.state is not State.UNAVAILABLE]
 
 
 def label_leakage(
@@ -72,6 +107,12 @@ def label_leakage(
             )
         )
     return tuple(found)
+
+
+def _outcome(item: Measurement, expected: str, limit: float) -> Outcome:
+    success = item.value is not None and item.value <= limit if item.state is State.MEASURED else None
+    observed = f"{item.value:.3f}" if item.state is State.MEASURED else f"not evaluated: {item.note}"
+    return Outcome("training", "single_feature_auc_to_be_at_most", item.attribute, "critical", success, observed, expected)
 
 
 def _is_ordered(values: pd.Series) -> bool:

@@ -1,20 +1,14 @@
-"""The Great Expectations suite of one table: derived from the datasheet and the training profile, and run on a pandas frame.
-
-Observed values are told as counts, never as the values themselves: an unexpected value may be a person's.
-"""
+"""The Great Expectations suite of one table, derived from the datasheet and the training profile; `executors` runs it."""
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from rai_pipelines.tables.profile import ColumnProfile, Scalar, TableProfile
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Severity = Literal["critical", "warning"]
 
@@ -31,6 +25,16 @@ class Planned:
     expected: str
     column: str | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def expectation(self) -> str:
+        """The type as suite files and outcomes spell it: `expect_column_to_exist`."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", self.type).lower()
+
+    @property
+    def named(self) -> str:
+        """The expectation with its column, as reports name it."""
+        return f"{self.expectation}({self.column})" if self.column is not None else self.expectation
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of the expectation, JSON-able."""
@@ -88,31 +92,6 @@ def plan(table: str, expected: Expected, found: TableProfile, training: TablePro
     return tuple(_plan(table, expected, found, training, margins))
 
 
-def run(planned: Sequence[Planned], frame: pd.DataFrame) -> tuple[Outcome, ...]:
-    """Validate `frame` and tell what became of each expectation, in the order of `planned`."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read by the library when it is imported; nothing leaves this machine
-    import great_expectations as gx
-    from great_expectations import expectations
-    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults, ProgressBarsConfig
-
-    config = DataContextConfig(
-        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),  # its default leaves a folder in /tmp behind
-        progress_bars=ProgressBarsConfig(globally=False, metric_calculations=False),
-        analytics_enabled=False,
-    )
-    context = gx.get_context(mode="ephemeral", project_config=config)
-    made = [
-        getattr(expectations, item.type)(**item.arguments(), severity=item.severity, meta={"position": position})
-        for position, item in enumerate(planned)
-    ]
-    batch = context.data_sources.add_pandas("audit").add_dataframe_asset("table").add_batch_definition_whole_dataframe("all")
-    suite = gx.ExpectationSuite(name="derived", expectations=made)
-    report = batch.get_batch({"dataframe": frame}).validate(suite, result_format={"result_format": "BASIC", "partial_unexpected_count": 0})
-    # results come back in the library's order: errors first
-    results = {result.expectation_config.meta["position"]: result for result in report.results}
-    return tuple(_outcome(item, results[position]) for position, item in enumerate(planned))
-
-
 def is_category(column: ColumnProfile, codes: frozenset[str]) -> bool:
     """Whether the values of the column are a closed list of names or codes."""
     named = column.kind in {"text", "boolean"} or (column.kind == "numeric" and column.name in codes)
@@ -158,22 +137,3 @@ def categories(column: ColumnProfile) -> list[Scalar]:
     """The values of a category column, sorted; numbers that JSON cannot carry left out."""
     values = [value for value, _ in column.values or () if not isinstance(value, float) or math.isfinite(value)]
     return sorted(values, key=lambda value: (str(type(value)), value))
-
-
-def _outcome(item: Planned, result: Any) -> Outcome:
-    return Outcome(item.table, result.expectation_config.type, item.column, item.severity, bool(result.success), _observed(result), item.expected)
-
-
-def _observed(result: Any) -> str:
-    found = result.result or {}
-    info = result.exception_info or {}
-    errors = [entry for entry in (info, *info.values()) if isinstance(entry, dict) and entry.get("raised_exception")]
-    if errors:
-        return "could not be evaluated: the values are of another type"
-    if "unexpected_count" in found:
-        return f"{found['unexpected_count']} of {found['element_count']} rows are not so"
-    if result.expectation_config.type == "expect_table_row_count_to_be_between":
-        return f"{found['observed_value']} rows"
-    if "observed_value" in found:
-        return f"{found['observed_value']} distinct values"
-    return "it does" if result.success else "it does not"

@@ -9,70 +9,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rai_pipelines.assessments.base import AuditContext, Measured, run_assessment
+from rai_pipelines.assessments.base import Measured, run_assessment
 from rai_pipelines.assessments.validation.data_validation import DataValidationParameters, assess_data_validation
 from rai_pipelines.errors import DataError
 from rai_pipelines.evidence.canonical import canonical_json
-from rai_pipelines.evidence.model import Measurement, State, Status
-from rai_pipelines.subjects.datasheet import Datasheet
-from rai_pipelines.subjects.names import ModelVersion
-from rai_pipelines.subjects.subject import Subject
+from rai_pipelines.evidence.model import State, Status
+from rai_pipelines_tests.assessments.validation.applicants import applicants, context_of, find
 
 PARAMETERS = DataValidationParameters()
-COLUMNS: dict[str, Any] = {
-    "label": "hired",
-    "favourable_outcome": "1",
-    "features": ["age", "degree", "score"],
-    "protected_attributes": {"sex": {}},
-    "quasi_identifiers": ["age", "sex"],
-}
-
-
-def _applicants(rows: int, seed: int) -> pd.DataFrame:
-    random = np.random.default_rng(seed)
-    age = random.integers(20, 60, rows)
-    score = random.normal(50, 10, rows).round(3)
-    return pd.DataFrame(
-        {
-            "age": age,
-            "degree": random.choice(["none", "bachelor", "master"], rows),
-            "score": score,
-            "sex": random.choice(["F", "M"], rows),
-            "hired": (score + random.normal(0, 10, rows) > 50).astype(int),
-        }
-    )
 
 
 @pytest.fixture
 def training() -> pd.DataFrame:
-    return _applicants(600, 1)
+    return applicants(600, 1)
 
 
 @pytest.fixture
 def evaluation() -> pd.DataFrame:
-    return _applicants(300, 2)
-
-
-def _context(folder: Path, training: pd.DataFrame | None, evaluation: pd.DataFrame, **columns: Any) -> AuditContext:
-    evaluation.to_parquet(folder / "evaluation.parquet", index=False)
-    data = {"evaluation": "evaluation.parquet"}
-    if training is not None:
-        training.to_parquet(folder / "training.parquet", index=False)
-        data["training"] = "training.parquet"
-    datasheet = Datasheet.model_validate(
-        {
-            "schema": "rai.datasheet/v1",
-            "model": "hiring",
-            "purpose": "testing",
-            "out_of_scope": ["anything else"],
-            "risk": {"class": "high", "reason": "employment"},
-            "owner": {"name": "Data team", "contact": "data@example.org"},
-            "columns": COLUMNS | columns,
-            "data": data,
-        }
-    )
-    subject = Subject(version=ModelVersion("hiring", "1"), datasheet=datasheet, folder=None, model_digest=None, data_folder=folder)
-    return AuditContext(subject=subject, seed=3, scratch=folder)
+    return applicants(300, 2)
 
 
 def _failures(measured: Measured, severity: str) -> set[tuple[str, str, str | None]]:
@@ -83,52 +37,51 @@ def _failures(measured: Measured, severity: str) -> set[tuple[str, str, str | No
     return failed
 
 
-def _find(measured: Measured, metric: str, **where: Any) -> list[Measurement]:
-    return [item for item in measured.measurements if item.metric == metric and all(getattr(item, key) == want for key, want in where.items())]
-
-
 def test_sound_tables_fail_nothing_and_every_part_is_measured(tmp_path: Path, training: pd.DataFrame, evaluation: pd.DataFrame) -> None:
-    measured = assess_data_validation(_context(tmp_path, training, evaluation), PARAMETERS)
+    measured = assess_data_validation(context_of(tmp_path, training, evaluation), PARAMETERS)
     assert _failures(measured, "critical") == set()
     assert _failures(measured, "warning") == set()
     rows: Any = measured.details["expectations"]
-    assert _find(measured, "expectations_evaluated")[0].value == len(rows) > 30
-    assert [(item.group, item.value) for item in _find(measured, "rows")] == [("training", 600), ("evaluation", 300)]
-    assert {item.attribute for item in _find(measured, "label_leakage_auc")} == {"age", "degree", "score"}
-    assert _find(measured, "missing_share", attribute="sex", group="evaluation")[0].value == 0
-    assert measured.details["rows_validated"] == {"training": {"rows": 600, "of": 600}, "evaluation": {"rows": 300, "of": 300}}
+    open_questions = [row["expectation"] for row in rows if row["success"] is None]
+    assert open_questions == ["distribution_to_match_training"], "300 rows do not decide whether the label drifts"
+    assert find(measured, "expectations_evaluated")[0].value == len(rows) - 1 > 60
+    assert [(item.group, item.value) for item in find(measured, "rows")] == [("training", 600), ("evaluation", 300)]
+    assert {item.attribute for item in find(measured, "label_leakage_auc")} == {"age", "degree", "score"}
+    assert find(measured, "missing_share", attribute="sex", group="evaluation")[0].value == 0
+    by = "Great Expectations on pandas"
+    assert measured.details["rows_validated"] == {"training": {"rows": 600, "of": 600, "by": by}, "evaluation": {"rows": 300, "of": 300, "by": by}}
     suite: Any = measured.details["suite"]
     known = {"column": "degree", "value_set": ["bachelor", "master", "none"]}
     assert {"table": "evaluation", "type": "ExpectColumnValuesToBeInSet", "severity": "warning", "kwargs": known} in suite
 
 
 def test_a_renamed_feature_fails_as_missing_and_the_rest_is_still_checked(tmp_path: Path, training: pd.DataFrame, evaluation: pd.DataFrame) -> None:
-    measured = assess_data_validation(_context(tmp_path, training, evaluation.rename(columns={"score": "points"})), PARAMETERS)
+    measured = assess_data_validation(context_of(tmp_path, training, evaluation.rename(columns={"score": "points"})), PARAMETERS)
     assert _failures(measured, "critical") == {("evaluation", "expect_column_to_exist", "score")}
-    assert _find(measured, "overlap_share")[0].note == "on 3 of 4 columns (features and label)"
+    assert find(measured, "overlap_share")[0].note == "on 3 of 4 columns (features and label)"
 
 
 def test_decisions_without_a_model_can_be_judged_without_its_inputs(tmp_path: Path, evaluation: pd.DataFrame) -> None:
     frame = evaluation.drop(columns="degree").assign(decision=evaluation["hired"])
-    measured = assess_data_validation(_context(tmp_path, None, frame, prediction="decision"), PARAMETERS)
+    measured = assess_data_validation(context_of(tmp_path, None, frame, prediction="decision"), PARAMETERS)
     assert _failures(measured, "critical") == set()
     assert _failures(measured, "warning") == {("evaluation", "expect_column_to_exist", "degree")}
 
 
 def test_an_audit_without_training_data_says_so(tmp_path: Path, evaluation: pd.DataFrame) -> None:
-    measured = assess_data_validation(_context(tmp_path, None, evaluation), PARAMETERS)
+    measured = assess_data_validation(context_of(tmp_path, None, evaluation), PARAMETERS)
     assert "evaluation table was validated alone" in str(measured.details["training"])
     for metric in ("overlap_share", "overlap_share_expected", "label_leakage_auc"):
-        assert [(item.state, item.value) for item in _find(measured, metric)] == [(State.UNAVAILABLE, None)]
+        assert [(item.state, item.value) for item in find(measured, metric)] == [(State.UNAVAILABLE, None)]
 
 
 def test_missing_label_and_protected_attribute_are_critical(tmp_path: Path, training: pd.DataFrame, evaluation: pd.DataFrame) -> None:
-    measured = assess_data_validation(_context(tmp_path, training, evaluation.drop(columns=["hired", "sex"])), PARAMETERS)
+    measured = assess_data_validation(context_of(tmp_path, training, evaluation.drop(columns=["hired", "sex"])), PARAMETERS)
     assert _failures(measured, "critical") == {("evaluation", "expect_column_to_exist", "hired"), ("evaluation", "expect_column_to_exist", "sex")}
 
 
 def test_an_all_null_protected_attribute_is_critical(tmp_path: Path, training: pd.DataFrame, evaluation: pd.DataFrame) -> None:
-    measured = assess_data_validation(_context(tmp_path, training, evaluation.assign(sex=pd.Series([None] * 300, dtype="string"))), PARAMETERS)
+    measured = assess_data_validation(context_of(tmp_path, training, evaluation.assign(sex=pd.Series([None] * 300, dtype="string"))), PARAMETERS)
     assert _failures(measured, "critical") == {("evaluation", "expect_column_unique_value_count_to_be_between", "sex")}
     assert ("evaluation", "expect_column_values_to_not_be_null", "sex") in _failures(measured, "warning")
 
@@ -149,7 +102,7 @@ def test_a_label_must_be_binary_and_know_the_favourable_outcome(
     tmp_path: Path, evaluation: pd.DataFrame, labels: list[Any], failed: set[str]
 ) -> None:
     values = [labels[position % len(labels)] for position in range(300)]
-    measured = assess_data_validation(_context(tmp_path, None, evaluation.assign(hired=values)), PARAMETERS)
+    measured = assess_data_validation(context_of(tmp_path, None, evaluation.assign(hired=values)), PARAMETERS)
     assert _failures(measured, "critical") == {("evaluation", name, "hired") for name in failed}
 
 
@@ -157,7 +110,7 @@ def test_unseen_categories_far_numbers_and_new_gaps_are_warnings(tmp_path: Path,
     evaluation.loc[:4, "degree"] = "doctorate"
     evaluation.loc[:2, "age"] = 300
     evaluation.loc[:99, "score"] = np.nan
-    measured = assess_data_validation(_context(tmp_path, training, evaluation), PARAMETERS)
+    measured = assess_data_validation(context_of(tmp_path, training, evaluation), PARAMETERS)
     assert _failures(measured, "critical") == set()
     assert _failures(measured, "warning") == {
         ("evaluation", "expect_column_values_to_be_in_set", "degree"),
@@ -171,61 +124,73 @@ def test_unseen_categories_far_numbers_and_new_gaps_are_warnings(tmp_path: Path,
 
 
 def test_a_number_that_became_text_is_a_critical_change_of_type(tmp_path: Path, training: pd.DataFrame, evaluation: pd.DataFrame) -> None:
-    measured = assess_data_validation(_context(tmp_path, training, evaluation.assign(age=evaluation["age"].astype(str) + "y")), PARAMETERS)
+    measured = assess_data_validation(context_of(tmp_path, training, evaluation.assign(age=evaluation["age"].astype(str) + "y")), PARAMETERS)
     assert _failures(measured, "critical") == {("evaluation", "column_type_to_match_training", "age")}
 
 
 def test_widths_and_flags_are_no_change_of_type(tmp_path: Path, training: pd.DataFrame, evaluation: pd.DataFrame) -> None:
     training["veteran"] = training["age"] % 2 == 0
     evaluation = evaluation.assign(age=evaluation["age"].astype(float), veteran=(evaluation["age"] % 2 == 0).astype("int8"))
-    measured = assess_data_validation(_context(tmp_path, training, evaluation, features=["age", "degree", "score", "veteran"]), PARAMETERS)
+    measured = assess_data_validation(context_of(tmp_path, training, evaluation, features=["age", "degree", "score", "veteran"]), PARAMETERS)
     assert _failures(measured, "critical") == set()
 
 
 def test_a_feature_that_gives_the_label_away_is_critical(tmp_path: Path, training: pd.DataFrame, evaluation: pd.DataFrame) -> None:
     for frame in (training, evaluation):
         frame["contract_signed"] = np.where(frame["hired"] == 1, "yes", "no")
-    measured = assess_data_validation(_context(tmp_path, training, evaluation, features=[]), PARAMETERS)
+    measured = assess_data_validation(context_of(tmp_path, training, evaluation, features=[]), PARAMETERS)
     assert _failures(measured, "critical") == {("training", "single_feature_auc_to_be_at_most", "contract_signed")}
-    assert _find(measured, "label_leakage_auc", attribute="contract_signed")[0].value == 1.0
+    assert find(measured, "label_leakage_auc", attribute="contract_signed")[0].value == 1.0
     assert measured.details["features_from"] == "columns of the training table"
 
 
 def test_copied_rows_are_told_apart_from_equal_people(tmp_path: Path, training: pd.DataFrame, evaluation: pd.DataFrame) -> None:
     copied = pd.concat([training[:150], evaluation[:150]], ignore_index=True)
-    measured = assess_data_validation(_context(tmp_path, training, copied), PARAMETERS)
+    measured = assess_data_validation(context_of(tmp_path, training, copied), PARAMETERS)
     assert ("evaluation", "overlap_with_training_to_be_at_most", None) in _failures(measured, "warning")
-    assert _find(measured, "overlap_share")[0].value == 0.5
-    coarse = assess_data_validation(_context(tmp_path, training, evaluation, features=["degree"]), PARAMETERS)
-    assert _find(coarse, "overlap_share")[0].value == 1.0
-    assert _find(coarse, "overlap_share_expected")[0].value == 1.0
+    assert find(measured, "overlap_share")[0].value == 0.5
+    coarse = assess_data_validation(context_of(tmp_path, training, evaluation, features=["degree"]), PARAMETERS)
+    assert find(coarse, "overlap_share")[0].value == 1.0
+    assert find(coarse, "overlap_share_expected")[0].value == 1.0
     assert ("evaluation", "overlap_with_training_to_be_at_most", None) not in _failures(coarse, "warning")
 
 
 def test_surplus_equal_rows_are_a_warning_on_their_table(tmp_path: Path, training: pd.DataFrame, evaluation: pd.DataFrame) -> None:
-    measured = assess_data_validation(_context(tmp_path, pd.concat([training, training[:200]]), evaluation), PARAMETERS)
+    measured = assess_data_validation(context_of(tmp_path, pd.concat([training, training[:200]]), evaluation), PARAMETERS)
     assert ("training", "duplicate_row_share_to_be_at_most", None) in _failures(measured, "warning")
-    assert _find(measured, "duplicate_row_share", group="training")[0].value == 200 / 800
+    assert find(measured, "duplicate_row_share", group="training")[0].value == 200 / 800
 
 
 def test_values_of_identifying_columns_are_not_written_into_the_suite(tmp_path: Path, training: pd.DataFrame, evaluation: pd.DataFrame) -> None:
     for frame in (training, evaluation):
         frame["email"] = np.where(frame["age"] > 40, "jane@example.org", "joe@example.org")
-    context = _context(tmp_path, training, evaluation, features=["age", "score", "email"], direct_identifiers=["email"])
+    context = context_of(tmp_path, training, evaluation, features=["age", "score", "email"], direct_identifiers=["email"])
     measured = assess_data_validation(context, PARAMETERS)
     assert "example.org" not in str(measured.details)
 
 
-def test_a_large_table_is_sampled_and_the_share_is_said(tmp_path: Path, training: pd.DataFrame, evaluation: pd.DataFrame) -> None:
-    measured = assess_data_validation(_context(tmp_path, training, evaluation), DataValidationParameters(max_rows=100))
-    assert measured.details["rows_validated"] == {"training": {"rows": 100, "of": 600}, "evaluation": {"rows": 100, "of": 300}}
-    assert _find(measured, "rows", group="training")[0].value == 600
+def test_beyond_max_rows_the_engine_counts_all_rows_and_comes_to_the_same(tmp_path: Path, training: pd.DataFrame, evaluation: pd.DataFrame) -> None:
+    evaluation.loc[:4, "degree"] = "doctorate"
+    evaluation.loc[:99, "score"] = np.nan
+    context = context_of(tmp_path, training, evaluation)
+    small, large = (assess_data_validation(context, DataValidationParameters(max_rows=rows)) for rows in (1_000, 100))
+    rows: Any = large.details["rows_validated"]
+    assert rows["training"] == {"rows": 600, "of": 600, "by": "one aggregation in the engine"}
+    assert [row for row in rows_of(large) if row["expectation"] != "single_feature_auc_to_be_at_most"] == [
+        row for row in rows_of(small) if row["expectation"] != "single_feature_auc_to_be_at_most"
+    ]
+    assert {item.n for item in find(large, "label_leakage_auc")} == {100}, "leakage alone is measured on a sample, and says so"
+
+
+def rows_of(measured: Measured) -> list[dict[str, Any]]:
+    rows: Any = measured.details["expectations"]
+    return list(rows)
 
 
 def test_an_empty_table_is_an_error_with_its_name_and_becomes_evidence_of_an_error(
     tmp_path: Path, training: pd.DataFrame, evaluation: pd.DataFrame
 ) -> None:
-    context = _context(tmp_path, training, evaluation[:0])
+    context = context_of(tmp_path, training, evaluation[:0])
     with pytest.raises(DataError, match="evaluation table is empty"):
         assess_data_validation(context, PARAMETERS)
     evidence, _ = run_assessment("data_validation", assess_data_validation, context, PARAMETERS, inputs=("training", "evaluation"))  # type: ignore[arg-type]
@@ -236,7 +201,7 @@ def test_no_file_is_left_behind(tmp_path: Path, evaluation: pd.DataFrame, monkey
     scratch = tmp_path / "temporary"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    assess_data_validation(_context(tmp_path, None, evaluation), PARAMETERS)
+    assess_data_validation(context_of(tmp_path, None, evaluation), PARAMETERS)
     assert list(scratch.iterdir()) == []
 
 
@@ -244,7 +209,7 @@ def test_the_same_tables_give_the_same_bytes(tmp_path: Path, training: pd.DataFr
     training.loc[3, "score"] = np.inf
     runs = [
         run_assessment(
-            "data_validation", assess_data_validation, _context(tmp_path, training, evaluation), PARAMETERS, inputs=("training", "evaluation")
+            "data_validation", assess_data_validation, context_of(tmp_path, training, evaluation), PARAMETERS, inputs=("training", "evaluation")
         )[0]  # type: ignore[arg-type]
         for _ in range(2)
     ]

@@ -112,8 +112,31 @@ CASES = (
         (
             Line("profiles.here", HERE),
             Line("profiles.by_great_expectations", "Great Expectations on pandas, the same observed values without value counts"),
+            Line("profiles.by_pandera", "pandera on pandas (missing values only)", "pandera"),
             Line("profiles.by_pandas", "pandas describe, isna, nunique, value_counts"),
         ),
         shared_figures=True,
+    ),
+    Case(
+        "HopSkipJump on a random forest, 32 rows",
+        "attributes",
+        0.005,
+        (
+            Line("attacks.forest_here", f"{HERE} (at once, ONNX Runtime)"),
+            Line("attacks.forest_here_native", "the same, asking scikit-learn"),
+            Line("attacks.forest_by_art", "ART, one row after the other"),
+        ),
+    ),
+    Case(
+        "HopSkipJump on LightGBM, 32 rows",
+        "attributes",
+        0.005,
+        (Line("attacks.lightgbm_here", HERE), Line("attacks.lightgbm_by_art", "ART, one row after the other")),
+    ),
+    Case(
+        "HopSkipJump on XGBoost, 32 rows",
+        "attributes",
+        0.005,
+        (Line("attacks.xgboost_here", HERE, "xgboost"), Line("attacks.xgboost_by_art", "ART, one row after the other", "xgboost")),
     ),
 )

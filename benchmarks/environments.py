@@ -11,7 +11,9 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "aequitas": ("aequitas==1.1.0", "pyarrow>=17", "setuptools<81"),
     "aif360": ("aif360==0.6.1", "pyarrow>=17"),
     "evidently": ("evidently==0.7.23", "pandas<3", "pyarrow>=17"),
+    "pandera": ("pandera[pandas]==0.26.1", "pyarrow>=17"),
     "pycanon": ("pycanon==1.3.6", "pyarrow>=17", "setuptools<81"),
+    "xgboost": ("xgboost==3.2.0", "adversarial-robustness-toolbox==1.20.1", "greenlet>=3.2", "pyarrow>=17"),
 }
 
 

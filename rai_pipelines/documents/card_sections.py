@@ -9,6 +9,13 @@ from rai_pipelines.documents.text import number
 from rai_pipelines.evidence.model import Evidence, Measurement, Record, State, Status
 from rai_pipelines.subjects.datasheet import Datasheet
 
+ROBUSTNESS = frozenset(
+    {
+        "clean_accuracy", "robust_accuracy", "robust_to_clean_ratio", "robust_accuracy_at_budget", "attack_success_rate", "positive_control_success",
+        "median_adversarial_distance", "robust_to_clean_gap", "feature_fragility", "corrupted_accuracy", "model_queries", "crash_count",
+    }
+)  # fmt: skip
+
 
 class Fact(Record):
     """A named sentence."""
@@ -176,8 +183,9 @@ def _robustness(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
     item = evidence.get("adversarial_robustness")
     if item is None or item.status is not Status.COMPLETE:
         return ()
-    rows = tuple((m.metric.replace("_", " "), m.group or "", _words(m)) for m in item.measurements)
-    return (Table(caption="Adversarial robustness", columns=("figure", "attack", "value"), rows=rows),)
+    shown = [m for m in item.measurements if m.metric in ROBUSTNESS]
+    rows = tuple((m.metric.replace("_", " "), m.group or m.attribute or "", _words(m)) for m in shown)
+    return (Table(caption="Adversarial robustness", columns=("figure", "attack, budget or group", "value"), rows=rows),)
 
 
 def _drift(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:

@@ -45,7 +45,7 @@ def chart_of(evidence: Evidence, policy: Policy | None = None) -> str | None:
         return intervals(overall + slices, title="Accuracy by group (line: always guessing the majority)", marker=majority)
     if evidence.assessment == "adversarial_robustness":
         rows = [_row(item, item.metric.replace("_", " ")) for name in ("clean_accuracy", "robust_accuracy") for item in evidence.find(name)]
-        rows += [_row(item, f"success of {(item.group or 'either attack').replace('_', ' ')}") for item in evidence.find("attack_success_rate")]
+        rows += [_row(item, f"success of {(item.group or 'any attack').replace('_', ' ')}") for item in evidence.find("attack_success_rate")]
         return intervals(rows, title="Under attack, within the declared budget")
     if evidence.assessment == "drift_report":
         rows = [_row(item, str(item.attribute)) for item in evidence.find("psi")]

@@ -59,9 +59,11 @@ DESCRIPTIONS = {
     "performance_report": "Accuracy, recall, precision, AUC and more, overall and by protected group, with intervals, "
     "against always guessing the majority.",
     "adversarial_robustness": "How many correct decisions survive small changes to inputs that a person can change, within the declared budget "
-    "(HopSkipJump of the Adversarial Robustness Toolbox and a neighbour search), with a positive control that shows the attack works.",
+    "(HopSkipJump of the Adversarial Robustness Toolbox, a neighbour search, and exact or gradient attacks where the model allows them), with checks "
+    "that each attack works.",
     "drift_report": "How far the production table is from the training table, column by column (PSI, Jensen-Shannon, "
-    "Kolmogorov-Smirnov, Wasserstein, new categories) and all together, and how much accuracy was lost where labels have arrived. Effect sizes with intervals decide.",
+    "Kolmogorov-Smirnov, Wasserstein, new categories) and all together, and how much accuracy was lost where labels have "
+    "arrived. Effect sizes with intervals decide.",
     "documentation_check": "Whether every section of the model card has its declarations and its evidence.",
 }
 

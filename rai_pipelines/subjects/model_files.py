@@ -68,17 +68,7 @@ class CheckedModel:
         self._where = where
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
-        import pandas as pd
-
-        answer = self._ask(self._query.predict, frame)
-        if answer.shape != (len(frame),):
-            raise ModelError(
-                f"predicts shape {answer.shape} where {(len(frame),)} is expected", where=self._where, hint="Return one decision per row"
-            )
-        unknown = int(pd.isna(answer).sum())
-        if unknown:
-            raise ModelError(f"predicts no value for {unknown} of {len(frame)} rows", where=self._where, hint="Handle missing inputs in the model")
-        return answer
+        return checked_decisions(self._ask(self._query.predict, frame), len(frame), self._where)
 
     def score(self, frame: pd.DataFrame) -> np.ndarray | None:
         import numpy as np
@@ -90,11 +80,7 @@ class CheckedModel:
         expected = (len(frame), len(query.classes))
         if answer.shape != expected:
             raise ModelError(f"gives probabilities of shape {answer.shape} where {expected} is expected", where=self._where)
-        column = np.asarray(answer[:, query.classes.index(self.favourable)], dtype=float)
-        if not np.isfinite(column).all() or (column.size and (column.min() < -1e-9 or column.max() > 1 + 1e-9)):
-            raise ModelError("gives probabilities outside 0 to 1", where=self._where, hint="Check predict_proba of the model")
-        clipped: np.ndarray = np.clip(column, 0.0, 1.0)
-        return clipped
+        return checked_scores(np.asarray(answer[:, query.classes.index(self.favourable)], dtype=float), self._where)
 
     def run(self, task: str, parameters: Mapping[str, JsonValue], tables: Tables) -> tuple[Mapping[str, JsonValue], Tables]:
         return run_task(task, self, parameters, tables)
@@ -113,6 +99,36 @@ class CheckedModel:
             raise ModelError(
                 f"fails on {len(frame)} rows ({_reason(error)})", where=self._where, hint="Try the model on the evaluation table"
             ) from error
+
+
+def checked_decisions(answer: np.ndarray, rows: int, where: str) -> np.ndarray:
+    """`answer`, once it is one decision per row.
+
+    Raises:
+        ModelError: another shape, or a row without a decision.
+    """
+    import pandas as pd
+
+    if answer.shape != (rows,):
+        raise ModelError(f"predicts shape {answer.shape} where {(rows,)} is expected", where=where, hint="Return one decision per row")
+    unknown = int(pd.isna(answer).sum())
+    if unknown:
+        raise ModelError(f"predicts no value for {unknown} of {rows} rows", where=where, hint="Handle missing inputs in the model")
+    return answer
+
+
+def checked_scores(column: np.ndarray, where: str) -> np.ndarray:
+    """`column`, once it holds probabilities; what rounding put just outside 0 to 1 is put back.
+
+    Raises:
+        ModelError: a number outside 0 to 1, or none.
+    """
+    import numpy as np
+
+    if not np.isfinite(column).all() or (column.size and (column.min() < -1e-9 or column.max() > 1 + 1e-9)):
+        raise ModelError("gives probabilities outside 0 to 1", where=where, hint="Check predict_proba of the model")
+    clipped: np.ndarray = np.clip(column, 0.0, 1.0)
+    return clipped
 
 
 def _find_model_file(folder: Path) -> tuple[Path, tuple[str, ...] | None]:

@@ -87,7 +87,7 @@ def _load_skops(path: Path, where: str, trusted: Sequence[str]) -> Any:
         if sum(item.file_size for item in archive.infolist()) > MAX_UNPACKED_BYTES:
             raise ModelError("unpacks to more than 2 GiB", where=where, hint="Use a smaller model")
     unknown = skops.io.get_untrusted_types(file=path)
-    refused = [name for name in unknown if name not in TRUSTED_TYPES and name not in trusted and not _is_sklearn_estimator(name)]
+    refused = [name for name in unknown if name not in TRUSTED_TYPES and name not in trusted and not is_sklearn_estimator(name)]
     if refused:
         raise ModelError(
             f"names types that are not trusted: {', '.join(refused)[:300]}",
@@ -97,7 +97,7 @@ def _load_skops(path: Path, where: str, trusted: Sequence[str]) -> Any:
     return skops.io.load(path, trusted=unknown)
 
 
-def _is_sklearn_estimator(name: str) -> bool:
+def is_sklearn_estimator(name: str) -> bool:
     """Whether `name` is an estimator class defined in that very module of scikit-learn.
 
     The prefix alone does not do: `sklearn.utils._testing.check_output` is `subprocess.check_output`.

@@ -47,6 +47,7 @@ class Subject:
     model_digest: str | None
     data_folder: Path  # relative data references start here
     loader: ModelLoader | None = None
+    expectations: Path | None = None  # folder of suite files beside the datasheet
     live: bool = False  # whether the registry says that it is in use
 
     def load_model(self) -> LoadedModel:

@@ -1,253 +1,194 @@
-"""Black-box evasion attacks that stay in the valid feature space: HopSkipJump (from ART) and a search among valid neighbours.
+"""Decision-based evasion attacks of the Adversarial Robustness Toolbox (ART), many at once, among rows that could exist.
 
-Both ask the model only about rows that could exist, so what they find needs no repair; and every finding is asked for once more.
+Whatever row ART asks about, the model is asked about the nearest row that the attacker may make (`FeatureSpace.project`), so what is
+found needs no repair. Inputs are standardised first: on raw amounts the attacks find nothing (ART issue 2388).
 """
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from rai_pipelines.assessments.security.feature_space import FeatureSpace
+from rai_pipelines.assessments.security.lockstep import AT_ONCE, Ask, Question, run_in_lockstep
+from rai_pipelines.assessments.security.neighbours import shrunk
+from rai_pipelines.assessments.security.oracle import Attacked, Effort, Guard, Oracle
 
-MOST_CHANGES = 4  # features that one random neighbour changes at most
 HOP_SKIP_JUMP = "hop_skip_jump"
-VALID_NEIGHBOURS = "valid_neighbours"
+BOUNDARY = "boundary"
+ONE_QUESTION = 100_000  # rows ART may ask about at once: it must not divide a question
 
 
-@dataclass
-class Oracle:
-    """A decision function over feature vectors that counts the rows it is asked about. Decisions are 0 or 1."""
-
-    decide: Callable[[np.ndarray], np.ndarray]
-    queries: int = 0
-
-    def ask(self, rows: np.ndarray) -> np.ndarray:
-        """Decisions, shape (rows,)."""
-        self.queries += len(rows)
-        return np.asarray(self.decide(rows), dtype=np.int64) if len(rows) else np.zeros(0, dtype=np.int64)
+class _Ended(Exception):
+    """An attack on one row ends: its allowance is used up, or time is over."""
 
 
-@dataclass(frozen=True)
-class Budget:
-    """How hard the attacks try. All are counts, so that a slow machine finds the same."""
-
-    max_iter: int
-    init_eval: int
-    max_eval: int
-    neighbours: int
-    starts: int
-
-
-@dataclass
-class Attacked:
-    """For each row the nearest valid row with another decision, and how far it is; infinite when none was found."""
-
-    rows: np.ndarray
-    distance: np.ndarray
-    without_start: int = 0
-
-
-def nearest_known_counterexamples(oracle: Oracle, space: FeatureSpace, rows: np.ndarray, pool: np.ndarray, budget: Budget) -> Attacked:
-    """For each row, training values of the movable features that change the decision: where HopSkipJump starts from."""
-    decisions = oracle.ask(rows)
-    known = oracle.ask(pool)
-    candidates, owner = [], []
-    for position, row in enumerate(rows):
-        others = space.project(_graft(space, row, pool[known != decisions[position]]), row)
-        others = others[np.argsort(space.distance(others, row), kind="stable")[: budget.starts]]
-        candidates.append(others)
-        owner += [position] * len(others)
-    return _best(oracle, space, rows, decisions, candidates=np.concatenate(candidates), owner=np.array(owner, dtype=int))
-
-
-def search_valid_neighbours(
-    oracle: Oracle, space: FeatureSpace, rows: np.ndarray, *, epsilon: float, budget: Budget, seed: tuple[int, ...]
+def black_box(
+    name: str,
+    oracle: Oracle,
+    space: FeatureSpace,
+    rows: np.ndarray,
+    *,
+    starts: Attacked,
+    effort: Effort,
+    seeds: Sequence[int],
+    guard: Guard,
+    at_once: int = AT_ONCE,
 ) -> Attacked:
-    """Changes of one feature to values across its range, and random changes of up to four, all within `epsilon`; then made smaller."""
-    rng = np.random.default_rng(list(seed))
-    decisions = oracle.ask(rows)
-    candidates, owner = [], []
-    for position, row in enumerate(rows):
-        tried = np.concatenate([_single_changes(space, row, epsilon), _random_changes(space, row, epsilon, budget.neighbours, rng)])
-        tried = np.unique(space.project(tried, row), axis=0)
-        length = space.distance(tried, row)
-        tried = tried[(length > 0) & (length <= epsilon)]
-        candidates.append(tried)
-        owner += [position] * len(tried)
-    found = _best(oracle, space, rows, decisions, candidates=np.concatenate(candidates), owner=np.array(owner, dtype=int))
-    return _shrink(oracle, space, rows, decisions, found)
+    """HopSkipJump (Chen, Jordan and Wainwright 2020) or the boundary attack (Brendel, Rauber and Bethge 2018): L2, untargeted.
 
-
-def hop_skip_jump(oracle: Oracle, space: FeatureSpace, rows: np.ndarray, *, starts: Attacked, budget: Budget, seed: int) -> Attacked:
-    """HopSkipJump (Chen, Jordan and Wainwright 2020), L2, untargeted, on the movable features in standard deviations of training.
-
-    It starts from the counterexamples of `starts`; a row without one is not attacked (ART would draw its start without a seed).
+    They see the movable features in standard deviations of training and start from the counterexamples of `starts`; a row without one is
+    not attacked (ART would draw its start without a seed).
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="PyTorch not found", category=UserWarning)  # needed by none of the attacks here
-        from art.attacks.evasion import HopSkipJump
-        from art.estimators.classification import BlackBoxClassifier
-
     decisions = oracle.ask(rows)
-    best = Attacked(rows.copy(), np.full(len(rows), np.inf), without_start=int(np.isinf(starts.distance).sum()))
-    step = np.array([feature.step for feature in space.features])
-    low, high = (np.array([getattr(feature, name) for feature in space.features]) for name in ("low", "high"))
-    with _numpy_seeded(seed):
-        for position in np.flatnonzero(np.isfinite(starts.distance)):
-            origin = rows[position]
-            moving = np.array([at for at in space.movable if not np.isnan(origin[at])], dtype=int)
-            bounds = np.minimum(low, origin)[moving] / step[moving], np.maximum(high, origin)[moving] / step[moving]
-            questions = _Questions(oracle, space, origin, moving=moving, step=step, decision=int(decisions[position]))
-            classifier = BlackBoxClassifier(questions.answer, input_shape=(len(moving),), nb_classes=2, clip_values=bounds)
-            attack = HopSkipJump(
-                classifier, norm=2, max_iter=budget.max_iter, max_eval=budget.max_eval, init_eval=budget.init_eval, batch_size=4096, verbose=False
-            )
-            start = (starts.rows[position][moving] / step[moving]).astype(np.float32)[None]
-            attack.generate((origin[moving] / step[moving]).astype(np.float32)[None], x_adv_init=start)
-            best.rows[position], best.distance[position] = questions.nearest(starts.rows[position], starts.distance[position])
-    return _shrink(oracle, space, rows, decisions, best)
+    desk = _Desk(oracle, space, rows, decisions, starts)
+    usable = desk.usable_starts()
+    low, high = desk.bounds()
+    make = _makers(effort)[name]
+
+    def attack(position: int) -> Callable[[Ask], bool]:
+        def run(ask: Ask) -> bool:
+            left = effort.allowance
+
+            def within_allowance(question: np.ndarray) -> np.ndarray:
+                nonlocal left
+                left -= len(question)
+                if left < 0 or guard.check():
+                    raise _Ended
+                return ask(question)
+
+            classifier = _black_box_classifier(within_allowance, (low[position], high[position]))
+            try:
+                with np.errstate(invalid="ignore", divide="ignore"):  # a direction of length zero; see `_Desk.answer`
+                    make(classifier).generate(desk.origin[position][None], x_adv_init=desk.start[position][None].copy())
+            except _Ended:
+                return True
+            return False
+
+        return run
+
+    numbers = np.flatnonzero(usable)
+    with _quiet():
+        cut = run_in_lockstep(
+            [attack(int(position)) for position in numbers],
+            lambda questions: desk.answer([(int(numbers[number]), asked) for number, asked in questions]),
+            seeds=[seeds[int(position)] for position in numbers],
+            at_once=at_once,
+        )
+    found = shrunk(oracle, space, rows, decisions, desk.found)
+    return replace(found, without_start=int((~usable).sum()), asked=found.asked + desk.asked + starts.asked, cut=sum(cut))
 
 
-def verified(oracle: Oracle, space: FeatureSpace, rows: np.ndarray, attacked: Attacked) -> Attacked:
-    """What the model, asked again about the final rows, really decides differently; the rest counts as not found."""
-    flipped = oracle.ask(space.project(attacked.rows, rows)) != oracle.ask(rows)
-    distance = np.where(flipped & np.isfinite(attacked.distance), space.distance(attacked.rows, rows), np.inf)
-    return Attacked(attacked.rows, distance, attacked.without_start)
+class _Desk:
+    """Answers ART's questions: valid rows only, each asked once per attack, the nearest counterexample of each attack remembered."""
 
+    def __init__(self, oracle: Oracle, space: FeatureSpace, rows: np.ndarray, decisions: np.ndarray, starts: Attacked) -> None:
+        self.oracle, self.space, self.rows, self.decisions, self.starts = oracle, space, rows, decisions, starts
+        self.scale = space.step[space.movable]
+        self.origin, self.start = (self._scaled(vectors) for vectors in (rows, starts.rows))
+        self.known: dict[int, dict[bytes, int]] = {}
+        self.found = replace(starts, rows=starts.rows.copy(), distance=starts.distance.copy(), asked=0)
+        self.asked = 0
 
-class _Questions:
-    """The function that ART sees for one row: valid rows only, each asked once, the nearest counterexample remembered."""
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest value of each movable feature of each row, as ART sees them.
 
-    def __init__(self, oracle: Oracle, space: FeatureSpace, origin: np.ndarray, *, moving: np.ndarray, step: np.ndarray, decision: int) -> None:
-        self.oracle, self.space, self.origin, self.moving, self.step, self.decision = oracle, space, origin, moving, step, decision
-        self.known: dict[bytes, int] = {}
-        self.best: tuple[np.ndarray, float] | None = None
+        A feature that cannot move in a row (its value is missing, or at the end of its only direction) gets room that leads nowhere,
+        because ART divides by the room.
+        """
+        low, high = (self._scaled(limit) for limit in self.space.bounds(self.rows))
+        stuck = high <= low
+        return np.where(stuck, self.origin - 1, low), np.where(stuck, self.origin + 1, high)
 
-    def answer(self, scaled: np.ndarray) -> np.ndarray:
-        """One-hot decisions of standardised movable features, shape (rows, 2)."""
-        candidates = np.repeat(self.origin[None], len(scaled), axis=0)
-        candidates[:, self.moving] = scaled.astype(float) * self.step[self.moving]
-        impossible = np.isnan(scaled).any(axis=1)
-        candidates = self.space.project(candidates, self.origin)
-        keys = [row.tobytes() for row in candidates]
-        new = {key: at for at, key in enumerate(keys) if key not in self.known}
+    def usable_starts(self) -> np.ndarray:
+        """Rows whose start, rounded as ART rounds it, still has another decision; without one ART draws a start of its own, unseeded."""
+        usable = np.isfinite(self.starts.distance) & (len(self.scale) > 0)
+        rounded = self._rows(self.start[usable], self.rows[usable])
+        usable[usable] = self.oracle.ask(rounded) != self.decisions[usable]
+        return np.asarray(usable)
+
+    def answer(self, questions: Sequence[Question]) -> list[np.ndarray]:
+        """One-hot decisions, shape (rows, 2), for each question; positions of rows stand before the questions."""
+        lengths = [len(asked) for _, asked in questions]
+        owner = np.repeat([position for position, _ in questions], lengths)
+        scaled = np.concatenate([asked for _, asked in questions])
+        self.asked += len(scaled)
+        candidates = self._rows(scaled, self.rows[owner])
+        keys: list[bytes] = candidates.view(np.dtype((np.void, candidates.itemsize * candidates.shape[1]))).ravel().tolist()  # type: ignore[assignment]
+        answers, new = self._look_up(owner.tolist(), keys)
         if new:
-            asked = candidates[list(new.values())]
-            decisions = self.oracle.ask(asked)
-            self.known |= dict(zip(new, (int(decision) for decision in decisions), strict=True))
-            self._remember(asked[decisions != self.decision])
-        answers = np.array([self.known[key] for key in keys])
+            decisions = self.oracle.ask(candidates[new])
+            for at, decision in zip(new, decisions.tolist(), strict=True):
+                self.known[int(owner[at])][keys[at]] = decision
+            answers = [self.known[at][key] for at, key in zip(owner.tolist(), keys, strict=True)]
+            self._remember(candidates[new], owner[new], decisions)
+        answered = np.array(answers)
         # a direction of length zero gives NaN; only the other class ends ART's search for a step, and ART then gives the row up
-        answers[impossible] = 1 - self.decision
-        return np.asarray(np.eye(2, dtype=np.float32)[answers])
+        impossible = np.isnan(scaled).any(axis=1)
+        answered[impossible] = 1 - self.decisions[owner[impossible]]
+        return np.split(np.eye(2, dtype=np.float32)[answered], np.cumsum(lengths)[:-1])
 
-    def nearest(self, start: np.ndarray, distance: float) -> tuple[np.ndarray, float]:
-        """The nearest valid row with another decision of all that were asked about, the start included."""
-        return self.best if self.best is not None and self.best[1] < distance else (start, distance)
+    def _look_up(self, owner: list[int], keys: list[bytes]) -> tuple[list[int], list[int]]:
+        """Known answers, -1 where there is none, and the places of the rows to ask about, each once."""
+        answers, new = [], []
+        for at, (position, key) in enumerate(zip(owner, keys, strict=True)):
+            known = self.known.setdefault(position, {})
+            if key not in known:
+                known[key] = -1
+                new.append(at)
+            answers.append(known[key])
+        return answers, new
 
-    def _remember(self, found: np.ndarray) -> None:
-        if len(found):
-            lengths = self.space.distance(found, self.origin)
-            nearest = int(lengths.argmin())
-            if self.best is None or lengths[nearest] < self.best[1]:
-                self.best = found[nearest], float(lengths[nearest])
+    def _remember(self, asked: np.ndarray, owner: np.ndarray, decisions: np.ndarray) -> None:
+        flipped = np.flatnonzero(decisions != self.decisions[owner])
+        length = self.space.distance(asked[flipped], self.rows[owner[flipped]])
+        order = np.lexsort((flipped, length, owner[flipped]))
+        owners, first = np.unique(owner[flipped][order], return_index=True)
+        chosen = order[first]
+        better = length[chosen] < self.found.distance[owners]
+        self.found.rows[owners[better]] = asked[flipped[chosen[better]]]
+        self.found.distance[owners[better]] = length[chosen[better]]
 
+    def _scaled(self, vectors: np.ndarray) -> np.ndarray:
+        return np.asarray(np.nan_to_num(vectors[:, self.space.movable]) / self.scale, dtype=np.float32)
 
-def _graft(space: FeatureSpace, row: np.ndarray, donors: np.ndarray) -> np.ndarray:
-    grafted = np.repeat(row[None], len(donors), axis=0)
-    grafted[:, space.movable] = donors[:, space.movable]
-    return grafted
-
-
-def _single_changes(space: FeatureSpace, row: np.ndarray, epsilon: float) -> np.ndarray:
-    """Every other category, and 16 values of each number within reach of `epsilon`."""
-    changed = []
-    for position in space.movable:
-        feature = space.features[position]
-        if np.isnan(row[position]):
-            continue
-        if feature.values is not None:
-            values = np.arange(len(feature.values), dtype=float) if epsilon >= space.category_step else np.empty(0)
-        else:
-            values = row[position] + feature.step * epsilon * np.concatenate([np.linspace(-1, -0.02, 8), np.linspace(0.02, 1, 8)])
-            if feature.integer:  # rounding outward would leave the budget
-                values = np.concatenate([np.trunc(values - row[position]) + row[position], [row[position] - 1, row[position] + 1]])
-        block = np.repeat(row[None], len(values), axis=0)
-        block[:, position] = values
-        changed.append(block)
-    return np.concatenate(changed) if changed else np.empty((0, len(row)))
-
-
-def _random_changes(space: FeatureSpace, row: np.ndarray, epsilon: float, number: int, rng: np.random.Generator) -> np.ndarray:
-    """Changes of one to four movable features at once: categories as far as the budget goes, numbers within what they leave of it."""
-    movable = np.array([position for position in space.movable if not np.isnan(row[position])], dtype=int)
-    if not len(movable):
-        return np.empty((0, len(row)))
-    features = [space.features[position] for position in movable]
-    categorical = np.array([feature.values is not None for feature in features])
-    rank = rng.random((number, len(movable))).argsort(axis=1).argsort(axis=1)
-    chosen = rank < rng.integers(1, MOST_CHANGES + 1, size=(number, 1))
-    order = np.where(chosen & categorical, rank, len(movable)).argsort(axis=1).argsort(axis=1)
-    swapped = chosen & categorical & (order < int(epsilon**2 / space.category_step**2 + 1e-9))
-    left = np.sqrt(np.maximum(epsilon**2 - swapped.sum(axis=1) * space.category_step**2, 0.0))
-    move = rng.standard_normal(rank.shape) * (chosen & ~categorical)
-    length = np.linalg.norm(move, axis=1)
-    move *= (left * np.sqrt(rng.random(number)) / np.where(length > 0, length, 1.0))[:, None]
-    step = np.array([feature.step for feature in features])
-    codes = rng.integers(0, [int(feature.high) + 1 if feature.values is not None else 1 for feature in features], size=rank.shape)
-    block = np.repeat(row[None], number, axis=0)
-    block[:, movable] = np.where(swapped, codes, row[movable] + move * step)
-    return block
-
-
-def _best(oracle: Oracle, space: FeatureSpace, rows: np.ndarray, decisions: np.ndarray, *, candidates: np.ndarray, owner: np.ndarray) -> Attacked:
-    """Ask about all candidates at once and keep the nearest counterexample of each row."""
-    found = Attacked(rows.copy(), np.full(len(rows), np.inf))
-    if not len(candidates):
-        return found
-    flipped = oracle.ask(candidates) != decisions[owner]
-    length = np.where(flipped, space.distance(candidates, rows[owner]), np.inf)
-    for at in np.lexsort((np.arange(len(length)), length)):
-        if np.isinf(length[at]):
-            break
-        if np.isinf(found.distance[owner[at]]):
-            found.rows[owner[at]], found.distance[owner[at]] = candidates[at], length[at]
-    return found
-
-
-def _shrink(oracle: Oracle, space: FeatureSpace, rows: np.ndarray, decisions: np.ndarray, found: Attacked) -> Attacked:
-    """Undo, and halve, one change at a time while the decision stays changed; all rows in one question per round."""
-    current, distance = found.rows.copy(), found.distance.copy()
-    for _ in range(2 * len(space.features)):
-        candidates, owner = [], []
-        for position in np.flatnonzero(np.isfinite(distance)):
-            for at in np.flatnonzero(np.nan_to_num(current[position] - rows[position])):
-                for share in (0.0, 0.5) if space.features[at].values is None else (0.0,):
-                    smaller = current[position].copy()
-                    smaller[at] = rows[position][at] + share * (current[position][at] - rows[position][at])
-                    candidates.append(space.project(smaller, rows[position]))
-                    owner.append(position)
-        if not candidates:
-            break
-        better = _best(oracle, space, rows, decisions, candidates=np.array(candidates), owner=np.array(owner, dtype=int))
-        improved = better.distance < distance - 1e-9
-        if not improved.any():
-            break
-        current[improved], distance[improved] = better.rows[improved], better.distance[improved]
-    return Attacked(current, distance, found.without_start)
+    def _rows(self, scaled: np.ndarray, origin: np.ndarray) -> np.ndarray:
+        candidates = origin.copy()
+        candidates[:, self.space.movable] = scaled.astype(float) * self.scale
+        return np.ascontiguousarray(self.space.project(candidates, origin))
 
 
 @contextmanager
-def _numpy_seeded(seed: int) -> Iterator[None]:
-    """ART draws from NumPy's global generator: seed it, and give it back as it was."""
-    state = np.random.get_state()
-    np.random.seed(seed % 2**32)
+def _quiet() -> Iterator[None]:
+    """ART warns once for every row that it did not improve; how many rows held is in the figures."""
+    logger = logging.getLogger("art.attacks")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        np.random.set_state(state)
+        logger.setLevel(level)
+
+
+def _makers(effort: Effort) -> dict[str, Callable[[Any], Any]]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="PyTorch not found", category=UserWarning)  # needed by none of the attacks here
+        from art.attacks.evasion import BoundaryAttack, HopSkipJump
+    common: dict[str, Any] = {"targeted": False, "batch_size": ONE_QUESTION, "verbose": False}
+    steps = {"max_iter": effort.max_iter, "init_eval": effort.init_eval, "max_eval": max(effort.max_eval, effort.init_eval)}
+    return {
+        HOP_SKIP_JUMP: lambda classifier: HopSkipJump(classifier, norm=2, **steps, **common),
+        BOUNDARY: lambda classifier: BoundaryAttack(classifier, max_iter=effort.boundary_iterations, **common),
+    }
+
+
+def _black_box_classifier(predict: Ask, clip: tuple[np.ndarray, np.ndarray]) -> Any:
+    from art.estimators.classification import BlackBoxClassifier
+
+    return BlackBoxClassifier(predict, input_shape=clip[0].shape, nb_classes=2, clip_values=clip)

@@ -1,30 +1,33 @@
 """The inputs of a model as an attacker may move them: standardised, within the range and among the values that training has seen.
 
 A row is a vector of numbers: the value of a numeric feature, the code (position in the sorted seen values) of a categorical one, NaN
-where it is missing. A missing value stays missing.
+where it is missing. A missing value stays missing. The columns of a one-hot group are one categorical feature, so that they stay valid.
+Made from a table by `training_space`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rai_pipelines.errors import DataError
-from rai_pipelines.tables.source import TableSource
-
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_CATEGORIES = 1_000
+NONE_OF_THEM = ""  # the value of a one-hot group whose columns are all 0
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One input. Numeric: `low`..`high` and `step` (the standard deviation) from training; categorical: the `values` seen in training."""
+    """One input, or one group of one-hot inputs (`members`).
+
+    Numeric: `low`..`high` and `step`, the amount that counts as a distance of 1 (the standard deviation over the declared `cost`).
+    Categorical: the `values` seen in training; changing it counts as `swap`. `direction` is 1 where it may only rise, -1 where only fall.
+    """
 
     name: str
     low: float
@@ -33,6 +36,20 @@ class Feature:
     integer: bool
     values: tuple[Any, ...] | None
     mutable: bool
+    swap: float = 2.0
+    cost: float = 1.0
+    direction: int = 0
+    members: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the table that it is read from."""
+        return self.members or (self.name,)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of training."""
+        return self.step * self.cost
 
     @property
     def movable(self) -> bool:
@@ -42,31 +59,49 @@ class Feature:
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """The features of a model in its order. Codes have no amount: one changed category counts as `category_step` standard deviations."""
+    """The features of a model and the rules of moving them. `columns` are the model's inputs in its order.
+
+    `epsilon_linf` is the furthest that one feature may move, `most_changes` the number of features that may change at once.
+    """
 
     features: tuple[Feature, ...]
-    category_step: float = 2.0
+    columns: tuple[str, ...] = field(default=())
+    epsilon_linf: float = math.inf
+    most_changes: int | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Feature names in the model's order."""
+        """Feature names, in the order of vectors."""
         return tuple(feature.name for feature in self.features)
 
-    @property
+    @cached_property
     def movable(self) -> np.ndarray:
         """Positions that an attack may change."""
         return np.flatnonzero([feature.movable for feature in self.features])
 
+    @cached_property
+    def step(self) -> np.ndarray:
+        """The amount of each feature that counts as 1; for codes, 1."""
+        return np.array([feature.step for feature in self.features])
+
+    @cached_property
+    def categorical(self) -> np.ndarray:
+        """Whether each feature is a code."""
+        return np.array([feature.values is not None for feature in self.features])
+
+    @property
+    def diameter(self) -> float:
+        """A distance that no two rows in range exceed."""
+        return float(np.sqrt(sum((one.swap if one.values is not None else (one.high - one.low) / one.step) ** 2 for one in self.features)))
+
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
         """Rows of the table as vectors, shape (rows, features); a category that training never saw is NaN."""
-        columns = []
-        for feature in self.features:
-            if feature.values is None:
-                columns.append(frame[feature.name].to_numpy(dtype=float, na_value=np.nan))
-            else:
-                codes = {value: float(code) for code, value in enumerate(feature.values)}
-                columns.append(np.array([codes.get(_scalar(value), np.nan) for value in frame[feature.name]], dtype=float))
-        return np.column_stack(columns)
+        return np.column_stack([_encoded(feature, frame) for feature in self.features])
+
+    def known(self, frame: pd.DataFrame, vectors: np.ndarray) -> np.ndarray:
+        """Rows that the vectors hold in full: each has a code for every category that is not missing."""
+        given = np.column_stack([frame[list(feature.columns)].notna().all(axis=1).to_numpy() for feature in self.features])
+        return np.asarray(~(np.isnan(vectors) & given).any(axis=1))
 
     def decode(self, rows: np.ndarray, like: pd.DataFrame) -> pd.DataFrame:
         """Vectors as rows of the table, with the column types of `like`."""
@@ -74,114 +109,115 @@ class FeatureSpace:
 
         columns: dict[str, Any] = {}
         for position, feature in enumerate(self.features):
-            values: Any = rows[:, position]
-            if feature.values is not None:
-                lookup = np.array([*feature.values, None], dtype=object)
-                values = lookup[np.where(np.isnan(values), len(feature.values), values).astype(int)]
-            kind = like[feature.name].dtype
-            if feature.values is None and not np.isnan(values).any():
-                columns[feature.name] = values.astype(kind) if isinstance(kind, np.dtype) and kind.kind in "iuf" else pd.Series(values).astype(kind)
-            elif feature.values is not None:
-                columns[feature.name] = _typed(values, kind)
-            else:
-                columns[feature.name] = values
-        return pd.DataFrame(columns)
+            columns |= _decoded(feature, rows[:, position], like)
+        return pd.DataFrame({name: columns[name] for name in self.columns or columns})
+
+    def bounds(self, origin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest value that each feature of rows may be given, shapes of `origin`; NaN where the row has no value."""
+        low, high, direction = (np.array([getattr(feature, name) for feature in self.features]) for name in ("low", "high", "direction"))
+        fixed = np.array([not feature.movable for feature in self.features])
+        reach = np.where(self.categorical, np.inf, self.epsilon_linf * self.step)
+        # a row outside the range of training may stay where it is
+        lowest = np.where((direction > 0) | fixed, origin, np.maximum(np.minimum(low, origin), origin - reach))
+        highest = np.where((direction < 0) | fixed, origin, np.minimum(np.maximum(high, origin), origin + reach))
+        return lowest, highest
 
     def project(self, rows: np.ndarray, origin: np.ndarray) -> np.ndarray:
-        """The nearest rows that could exist: in range, whole where whole, seen categories; immutable and missing inputs as in `origin`."""
-        projected = np.where(np.isnan(rows), origin, rows)
-        low, high, whole, fixed = self._limits()
-        projected = np.clip(projected, np.minimum(low, origin), np.maximum(high, origin))
-        projected = np.where(whole, np.rint(projected), projected)
-        return np.where(fixed | np.isnan(origin), origin, projected)
+        """The nearest rows that could exist and that the attacker may make of `origin`.
+
+        In range, whole where whole, seen categories, in the declared direction, no feature further than `epsilon_linf`, at most
+        `most_changes` changed (those moved furthest); immutable and missing inputs as in `origin`.
+        """
+        origin = np.broadcast_to(origin, rows.shape)
+        low, high = self.bounds(origin)
+        whole = np.array([feature.integer for feature in self.features])
+        with np.errstate(invalid="ignore"):
+            projected = np.clip(np.where(np.isnan(rows), origin, rows), low, high)
+            rounded = np.clip(np.rint(projected), np.ceil(low - ROUNDING), np.floor(high + ROUNDING))
+        projected = np.where(whole & (projected != origin), rounded, projected)
+        # between two whole numbers there may be no other: then nothing moves
+        possible = (projected >= low - ROUNDING) & (projected <= high + ROUNDING)
+        return self._fewest(np.where(possible, projected, origin), origin)
+
+    def moves(self, rows: np.ndarray, origin: np.ndarray) -> np.ndarray:
+        """How far each feature moved, shape of `rows`: standard deviations times cost; a changed category counts as its `swap`."""
+        swap = np.array([feature.swap for feature in self.features])
+        gap = np.nan_to_num(rows - origin)
+        return np.asarray(np.where(self.categorical, (gap != 0) * swap, np.abs(gap) / self.step))
 
     def distance(self, rows: np.ndarray, origin: np.ndarray) -> np.ndarray:
-        """Euclidean distance in standard deviations of the training data; a changed category counts as `category_step`."""
-        categorical = np.array([feature.values is not None for feature in self.features])
-        step = np.array([feature.step for feature in self.features])
-        gap = np.nan_to_num(rows - origin)
-        scaled = np.where(categorical, (gap != 0) * self.category_step, gap / step)
-        return np.asarray(np.sqrt((scaled**2).sum(axis=-1)))
+        """Euclidean distance over `moves`, shape (rows,)."""
+        return np.asarray(np.sqrt((self.moves(rows, origin) ** 2).sum(axis=-1)))
 
     def reaches(self, epsilon: float) -> bool:
         """Whether a budget of `epsilon` allows any change to any movable feature: one category, or the least amount of a number."""
         least = [
-            self.category_step if feature.values is not None else (1.0 / feature.step if feature.integer else 0.0)
+            feature.swap if feature.values is not None else (1.0 / feature.step if feature.integer else 0.0)
             for feature in self.features
             if feature.movable
         ]
-        return any(cost <= epsilon for cost in least)
+        return any(cost <= min(epsilon, self.epsilon_linf) for cost in least)
 
-    def _limits(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        low, high = (np.array([getattr(feature, name) for feature in self.features]) for name in ("low", "high"))
-        whole = np.array([feature.integer for feature in self.features])
-        return low, high, whole, np.array([not feature.movable for feature in self.features])
-
-
-def read_feature_space(
-    source: TableSource, names: Sequence[str], *, categorical: Sequence[str], immutable: Sequence[str], category_step: float
-) -> FeatureSpace:
-    """Ranges, standard deviations and seen categories of the training table, computed in its engine over all rows.
-
-    Raises:
-        DataError: a column is absent, entirely missing, or categorical with more than 1,000 values.
-    """
-    import ibis
-
-    source.require(*names)
-    table, schema = source.table(), source.table().schema()
-    numeric = [name for name in names if name not in categorical and schema[name].is_numeric()]
-    figures: dict[str, Any] = {"rows": table.count()}
-    for position, name in enumerate(numeric):
-        column = table[name].isnan().ifelse(ibis.null(table[name].type()), table[name]) if schema[name].is_floating() else table[name]
-        amount = column.cast("float64")
-        figures |= {
-            f"low{position}": amount.min(),
-            f"high{position}": amount.max(),
-            f"std{position}": amount.std(how="pop"),
-            f"broken{position}": (amount != amount.round()).sum(),
-        }
-    found = source.run(table.aggregate(**figures)).iloc[0]
-    if found["rows"] == 0:
-        raise DataError(f"the {source.name} table is empty", where=source.reference, hint="Check the reference and the query behind it")
-    features = []
-    for name in names:
-        mutable = name not in immutable
-        if name not in numeric:
-            values = _seen_values(source, name)
-            features.append(Feature(name, 0.0, len(values) - 1.0, 1.0, True, values, mutable))
-            continue
-        position = numeric.index(name)
-        low, high, deviation, broken = (float(found[f"{key}{position}"]) for key in ("low", "high", "std", "broken"))
-        if not np.isfinite([low, high, deviation]).all():
-            raise DataError(
-                f"column {name!r} has no finite value in the {source.name} table", where=source.reference, hint="Drop the feature or fill it"
-            )
-        features.append(Feature(name, low, high, deviation if deviation > 0 else 1.0, broken == 0, None, mutable))
-    return FeatureSpace(tuple(features), category_step)
+    def _fewest(self, rows: np.ndarray, origin: np.ndarray) -> np.ndarray:
+        if self.most_changes is None or self.most_changes >= len(self.features):
+            return rows
+        order = np.argsort(-self.moves(rows, origin), axis=-1, kind="stable")
+        rank = np.empty_like(order)
+        np.put_along_axis(rank, order, np.broadcast_to(np.arange(rows.shape[-1]), rows.shape), axis=-1)
+        return np.where(rank < self.most_changes, rows, origin)
 
 
-def _seen_values(source: TableSource, name: str) -> tuple[Any, ...]:
-    chosen = source.table().select(v=source.table()[name]).distinct().limit(MAX_CATEGORIES + 2)
-    values = [_scalar(value) for value in source.run(chosen)["v"]]
-    seen = sorted((value for value in values if value is not None), key=lambda value: (str(type(value)), value))
-    if not seen:
-        raise DataError(f"column {name!r} has no value in the {source.name} table", where=source.reference, hint="Drop the feature or fill it")
-    if len(seen) > MAX_CATEGORIES:
-        raise DataError(
-            f"categorical feature {name!r} has more than {MAX_CATEGORIES:,} values",
-            where=source.reference,
-            hint="Leave it out of columns.features, or group its values",
-        )
-    return tuple(seen)
-
-
-def _scalar(value: Any) -> Any:
+def scalar(value: Any) -> Any:
     """A plain Python value; None for anything missing; whole floats as integers, so that 1.0 in one table is 1 in the other."""
     value = value.item() if hasattr(value, "item") else value
     if value is None or (isinstance(value, float) and math.isnan(value)) or str(value) in {"<NA>", "NaT"}:
         return None
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _encoded(feature: Feature, frame: pd.DataFrame) -> np.ndarray:
+    if feature.values is None:
+        return frame[feature.name].to_numpy(dtype=float, na_value=np.nan)
+    codes = {value: float(code) for code, value in enumerate(feature.values)}
+    if not feature.members:
+        return np.array([codes.get(scalar(value), np.nan) for value in frame[feature.name]], dtype=float)
+    given = np.column_stack([frame[name].to_numpy(dtype=float, na_value=np.nan) for name in feature.members])
+    hot = np.where(given.sum(axis=1) == 0, codes.get(NONE_OF_THEM, np.nan), given.argmax(axis=1))
+    return np.where(np.isin(given, (0.0, 1.0)).all(axis=1) & (given.sum(axis=1) <= 1), hot, np.nan)
+
+
+def _decoded(feature: Feature, values: np.ndarray, like: pd.DataFrame) -> dict[str, Any]:
+    if feature.members:
+        unknown = np.isnan(values)
+        return {
+            name: np.where(unknown, np.nan, values == code) if unknown.any() else (values == code).astype(_plain_kind(like[name].dtype))
+            for code, name in enumerate(feature.members)
+        }
+    kind: Any = like[feature.name].dtype
+    if feature.values is None:
+        return {feature.name: _numbers(values, kind)}
+    numeric = isinstance(kind, np.dtype) and kind.kind in "iuf" and all(isinstance(value, int | float) for value in feature.values)
+    if numeric and not np.isnan(values).any():
+        return {feature.name: np.array(feature.values, dtype=kind)[values.astype(int)]}
+    lookup = np.array([*feature.values, None], dtype=object)
+    return {feature.name: _typed(lookup[np.where(np.isnan(values), len(feature.values), values).astype(int)], kind)}
+
+
+def _numbers(values: np.ndarray, kind: Any) -> Any:
+    import pandas as pd
+
+    if np.isnan(values).any() or (isinstance(kind, np.dtype) and kind.kind in "iu" and not _fits(values, kind)):
+        return values
+    return values.astype(kind) if isinstance(kind, np.dtype) and kind.kind in "iuf" else pd.Series(values).astype(kind)
+
+
+def _fits(values: np.ndarray, kind: Any) -> bool:
+    limits = np.iinfo(kind)
+    return not len(values) or bool(values.min() >= limits.min and values.max() <= limits.max)
+
+
+def _plain_kind(kind: Any) -> Any:
+    return kind if isinstance(kind, np.dtype) and kind.kind in "iufb" else float
 
 
 def _typed(values: np.ndarray, kind: Any) -> Any:

@@ -47,13 +47,14 @@ def probe_malformed_inputs(model: LoadedModel, space: FeatureSpace, frame: pd.Da
 
 def _malformed(space: FeatureSpace, base: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     for feature in space.features:
-        yield f"missing:{feature.name}", base.assign(**{feature.name: _missing(base[feature.name])})
-        if feature.values is None:
-            yield f"too_high:{feature.name}", base.assign(**{feature.name: feature.high + FAR_OUT})
-            yield f"too_low:{feature.name}", base.assign(**{feature.name: feature.low - FAR_OUT})
-        else:
-            yield f"unseen:{feature.name}", base.assign(**{feature.name: _unseen(feature.values)})
-    yield "missing:all", base.assign(**{name: _missing(base[name]) for name in space.names})
+        for name in feature.columns:
+            yield f"missing:{name}", base.assign(**{name: _missing(base[name])})
+            if feature.values is None:
+                yield f"too_high:{name}", base.assign(**{name: feature.high + FAR_OUT})
+                yield f"too_low:{name}", base.assign(**{name: feature.low - FAR_OUT})
+            else:
+                yield f"unseen:{name}", base.assign(**{name: _unseen((0, 1) if feature.members else feature.values)})
+    yield "missing:all", base.assign(**{name: _missing(base[name]) for name in base.columns})
 
 
 def _missing(column: pd.Series) -> pd.Series:

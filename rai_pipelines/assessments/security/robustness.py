@@ -1,108 +1,136 @@
 """Adversarial robustness: how many correct decisions survive an attacker who may move the mutable inputs by a declared distance.
 
-The attacks need decisions only (no gradients), stay among rows that could exist, and are first shown to break a model that is easy to
-break: an attack that cannot do that proves nothing when it finds nothing (Carlini et al. 2019, On Evaluating Adversarial Robustness).
+The attacks stay among rows that could exist under the declared threat model, and are first shown to work (see `attack_suite`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
 from rai_pipelines.assessments.scoring import feature_names
-from rai_pipelines.assessments.security.evasion import (
-    HOP_SKIP_JUMP,
-    VALID_NEIGHBOURS,
-    Attacked,
-    Budget,
-    Oracle,
-    hop_skip_jump,
-    nearest_known_counterexamples,
-    search_valid_neighbours,
-    verified,
-)
-from rai_pipelines.assessments.security.feature_space import FeatureSpace, read_feature_space
+from rai_pipelines.assessments.security.attack_suite import BLACK_BOX, Scene, together
+from rai_pipelines.assessments.security.campaign import Outcome, attack_model
+from rai_pipelines.assessments.security.corruptions import measure_corruptions
+from rai_pipelines.assessments.security.example_changes import shown_changes
 from rai_pipelines.assessments.security.malformed_inputs import probe_malformed_inputs
-from rai_pipelines.assessments.statistics.proportions import proportion
-from rai_pipelines.errors import DataError, ModelError
+from rai_pipelines.assessments.security.oracle import Attacked, Effort, Guard, Oracle
+from rai_pipelines.assessments.security.robust_figures import (
+    CURVE,
+    Standing,
+    accuracy_figures,
+    control_figures,
+    deciles,
+    fragile_features,
+    median_distance,
+    success_figures,
+)
+from rai_pipelines.assessments.security.robust_groups import group_figures
+from rai_pipelines.assessments.security.robust_sample import Sampled, decisions_of, draw_rows, sample_rows
+from rai_pipelines.assessments.security.training_space import read_feature_space
 from rai_pipelines.evidence.model import Measurement, State, Status
-from rai_pipelines.subjects.subject import LoadedModel
-from rai_pipelines.tables.contingency import as_outcome
-from rai_pipelines.tables.source import TableSource
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-ATTACKS = (HOP_SKIP_JUMP, VALID_NEIGHBOURS)
-UNLABELLED_MARGIN = 4  # times the sample is drawn, so that rows without a label can be left out
+LEAST_ALLOWANCE = 600  # queries for each attacked row: with less, fewer rows are attacked instead
+MOST_CUT = 0.5  # of the rows; beyond it the attacks were not carried out
+AttackName = Literal["hop_skip_jump", "boundary", "valid_neighbours", "decision_tree", "gradient"]
+# the boundary attack doubles the time, and found nothing that HopSkipJump had not found where both were tried
+DEFAULT_ATTACKS: tuple[AttackName, ...] = ("hop_skip_jump", "valid_neighbours", "decision_tree", "gradient")
 
 
 class RobustnessParameters(Parameters):
-    """How many rows are attacked and how hard. The distance is the datasheet's `robustness.epsilon_l2`."""
+    """How many rows are attacked and how hard. Distances and rules are the datasheet's `robustness`."""
 
-    sample: int = Field(default=60, ge=5, le=1_000, description="Evaluation rows looked at; the correctly decided ones are attacked")
+    sample: int = Field(default=1_000, ge=5, le=20_000, description="Evaluation rows looked at; the correctly decided ones are attacked")
     pool: int = Field(default=2_000, ge=50, le=20_000, description="Training rows that attacks start from")
-    starts: int = Field(default=200, ge=1, le=2_000, description="Nearest training rows tried as starting points of each row")
-    neighbours: int = Field(default=200, ge=10, le=5_000, description="Random valid neighbours tried for each row")
+    attacks: tuple[AttackName, ...] = Field(default=DEFAULT_ATTACKS, min_length=1, description="Those that do not fit the model are left out")
+    max_queries: int = Field(default=2_500_000, ge=10_000, description="Rows that the attacks may ask the model about")
+    starts: int = Field(default=100, ge=1, le=2_000, description="Nearest training rows tried as starting points of each row")
+    neighbours: int = Field(default=150, ge=10, le=5_000, description="Random valid neighbours tried for each row")
     max_iter: int = Field(default=4, ge=1, le=64, description="HopSkipJump iterations for each row")
     init_eval: int = Field(default=60, ge=10, le=1_000, description="Queries of the first gradient estimate")
     max_eval: int = Field(default=200, ge=10, le=10_000, description="Queries of one gradient estimate at most")
-    control_rows: int = Field(default=20, ge=5, le=100, description="Rows of the positive control")
-    min_control_success: float = Field(default=0.5, gt=0, le=1, description="Share of the fragile model's decisions that the attacks must break")
+    boundary_iterations: int = Field(default=8, ge=1, le=5_000, description="Steps of the boundary attack for each row")
+    gradient_steps: int = Field(default=20, ge=1, le=1_000, description="Steps of projected gradient descent")
+    queries: Literal["fast", "native"] = Field(default="fast", description="fast: through ONNX Runtime where it is proved to decide alike")
+    control_rows: int = Field(default=20, ge=5, le=100, description="Rows of the positive control and of the checks of the attacks")
+    min_control_success: float = Field(default=0.5, gt=0, le=1, description="Share of the fragile model's decisions that an attack must break")
     min_attacked: int = Field(default=20, ge=1, description="Attacked rows below which the ratio says too little")
+    min_group_n: int = Field(default=30, ge=1, description="Attacked rows of a group below which it is not compared")
     interval_level: float = Field(default=0.90, gt=0, lt=1)
+    time_limit_s: float = Field(default=1_800.0, gt=0, description="A guard against a model that hangs; when it is hit, nothing is concluded")
 
 
 def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -> Measured:
-    """Attack the model on a seeded sample of the evaluation table.
+    """Attack the model on a seeded sample of the evaluation table, corrupt the sample, and send it malformed requests.
 
     Returns:
-        `clean_accuracy` and `robust_accuracy` (of the sample), `robust_to_clean_ratio` (of the attacked rows, those that survive both
-        attacks at epsilon), `attack_success_rate` and `positive_control_success` by attack, `median_adversarial_distance` (standard
-        deviations of training), `model_queries` (rows), `crash_count` (malformed inputs that the model neither answers nor refuses).
-        Without labels every row is attacked and the ratio is the share of decisions that survive.
+        Of the sample `clean_accuracy` and `robust_accuracy`; of the attacked rows `robust_to_clean_ratio` (those that survive every attack
+        at epsilon), both also by budget (`robust_accuracy_at_budget`, `robust_to_clean_ratio_at_budget`) and the ratio by protected group
+        (`group_robust_to_clean_ratio`, `robust_to_clean_gap`). By attack `attack_success_rate`, `positive_control_success`,
+        `unbounded_success`, `attack_queries`. `feature_fragility` by feature, `median_adversarial_distance` (standard deviations of
+        training), `model_queries` (rows). `corrupted_accuracy`, `corrupted_agreement` by corruption. `crash_count` (malformed inputs that the
+        model neither answers nor refuses). Without labels every row is attacked and the ratio is the share of decisions that survive.
 
     Raises:
         ModelMissing: there is no model file.
         ModelError: the model does not load, does not say what it reads, or fails on rows of its own evaluation table.
         DataError: a table does not fit the datasheet.
+        DatasheetError: the declared threat model does not fit the inputs.
     """
-    task = context.subject.datasheet.task
-    if task != "binary_classification":
-        return Measured(status=Status.MISSING, reason=f"robustness is measured for binary classifiers only, and the task is {task}")
+    sheet, columns, rules = context.subject.datasheet, context.subject.datasheet.columns, context.subject.datasheet.robustness
+    if sheet.task != "binary_classification":
+        return Measured(status=Status.MISSING, reason=f"robustness is measured for binary classifiers only, and the task is {sheet.task}")
     model = context.subject.load_model()
-    columns = context.subject.datasheet.columns
     features = feature_names(context, model)
     training = context.table("training" if context.has_table("training") else "evaluation")
     fixed = tuple(dict.fromkeys([*columns.immutable_features, *columns.protected_attributes]))
-    space = read_feature_space(
-        training,
-        features,
-        categorical=columns.categorical_features,
-        immutable=fixed,
-        category_step=context.subject.datasheet.robustness.category_step,
+    space = read_feature_space(training, features, categorical=columns.categorical_features, immutable=fixed, budget=rules)
+    sampled = sample_rows(context, space, features, max(1, min(parameters.sample, parameters.max_queries // LEAST_ALLOWANCE)))
+    pool = space.encode(draw_rows(training, features, parameters.pool, seed=(context.seed, 22)))
+    name, favourable = str(context.subject.version), columns.favourable_outcome
+    oracle = Oracle(lambda vectors: decisions_of(model, space.decode(vectors, sampled.frame), favourable, name))
+    correct = oracle.ask(sampled.vectors) == sampled.truth if sampled.truth is not None else np.ones(len(sampled.vectors), dtype=bool)
+    scene = Scene(
+        oracle=oracle,
+        space=space,
+        rows=sampled.vectors[correct],
+        pool=pool,
+        budgets=(rules.epsilon_l2, max(CURVE) * rules.epsilon_l2),
+        effort=_effort(parameters, int(correct.sum())),
+        guard=Guard(parameters.time_limit_s),
+        seed=context.seed,
     )
-    frame = _draw(context.table("evaluation"), features, parameters.sample, (context.seed, 21), label=columns.label)
-    rows = _Rows(space, frame, columns.favourable_outcome, columns.label)
-    pool = space.encode(_draw(training, features, parameters.pool, (context.seed, 22)))
-    oracle = Oracle(lambda vectors: _decide(model, space.decode(vectors, rows.frame), columns.favourable_outcome, str(context.subject.version)))
-    correct = oracle.ask(rows.vectors) == rows.truth if rows.truth is not None else np.ones(len(rows.vectors), dtype=bool)
-    epsilon, budget = context.subject.datasheet.robustness.epsilon_l2, _budget(parameters)
-    attacked = rows.vectors[correct]
-    outcome = _attack(oracle, space, attacked, pool, epsilon=epsilon, budget=budget, seed=context.seed)
-    fragile = Oracle(_fragile_decisions(pool, context.seed))
-    control = _attack(fragile, space, rows.vectors[: parameters.control_rows], pool, epsilon=epsilon, budget=budget, seed=context.seed)
-    probes = probe_malformed_inputs(model, space, rows.frame[list(features)])
+    outcome = attack_model(
+        scene,
+        model,
+        sampled,
+        attacks=parameters.attacks,
+        control_rows=parameters.control_rows,
+        fast=parameters.queries == "fast",
+        rules=rules,
+        fixed=fixed,
+    )
+    nearest = together(outcome.found, scene.rows)
+    control = together({attack: one.control for attack, one in outcome.effect.items()}, sampled.vectors[: parameters.control_rows])
+    standing = _standing(scene, outcome, control, parameters, labelled=sampled.truth is not None)
+    problems = _problems(outcome, rules.epsilon_l2, parameters)
+    probes = probe_malformed_inputs(model, space, sampled.frame[list(features)])
+    level, epsilon = parameters.interval_level, rules.epsilon_l2
     measurements = [
-        *_accuracy_figures(space, rows, correct, outcome, control, epsilon=epsilon, parameters=parameters),
-        *_attack_figures(outcome, control, epsilon, parameters),
-        _median_distance(outcome),
-        Measurement(metric="model_queries", value=float(oracle.queries), n=len(attacked), note="rows the model was asked about"),
+        *accuracy_figures(correct, nearest, standing, epsilon=epsilon, labelled=sampled.truth is not None),
+        *success_figures(outcome.found, nearest, problems, epsilon=epsilon, level=level),
+        *control_figures(outcome.effect, control, epsilon=epsilon, level=level),
+        median_distance(nearest),
+        *group_figures(
+            sampled.frame, correct, nearest.within(epsilon), columns.protected_attributes,
+            standing=standing, min_group_n=parameters.min_group_n, seed=context.seed,
+        ),
+        *fragile_features(space, scene.rows, nearest, epsilon=epsilon, least=parameters.min_attacked, level=level),
+        *measure_corruptions(oracle.ask, space, sampled.vectors, sampled.truth, level=level, seed=context.seed),
+        Measurement(metric="model_queries", value=float(outcome.queries), n=len(scene.rows), note="rows the model was asked about"),
         Measurement(
             metric="crash_count",
             value=float(probes.crashes),
@@ -110,207 +138,90 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
             denominator=probes.asked,
             note="malformed requests that ended neither in a decision nor in a refusal",
         ),
-    ]
+    ]  # fmt: skip
     details: dict[str, Any] = {
+        "threat_model": rules.model_dump(mode="json"),
         "epsilon_l2": epsilon,
-        "category_step": space.category_step,
+        "category_step": rules.category_step,
         "ranges_from": training.name,
         "features": list(features),
         "movable_features": [space.features[at].name for at in space.movable],
         "fixed_features": [feature.name for feature in space.features if not feature.movable],
-        "sample": len(rows.vectors),
-        "attacked": len(attacked),
-        "rows_with_unseen_categories": rows.unseen,
-        "without_start": {HOP_SKIP_JUMP: outcome[HOP_SKIP_JUMP].without_start},
-        "distances": {name: [round(float(length), 6) for length in sorted(found.distance) if np.isfinite(length)] for name, found in outcome.items()},
+        **_what_was_done(scene, sampled, outcome, problems, parameters),
+        "distances": deciles(outcome.found),
+        "examples": shown_changes(space, scene.rows, nearest, pool, columns=columns, epsilon=epsilon),
         "malformed": dict(probes.outcomes),
         "malformed_refused": probes.refused,
-        "positive_control": "unpruned decision tree fitted to random labels of the training rows",
     }
     return Measured(measurements=tuple(measurements), details=details)
 
 
-@dataclass(init=False)
-class _Rows:
-    """The sampled evaluation rows: as the model reads them, as vectors, and their true outcome (None without labels)."""
-
-    frame: pd.DataFrame
-    vectors: np.ndarray
-    truth: np.ndarray | None
-    unseen: int
-
-    def __init__(self, space: FeatureSpace, frame: pd.DataFrame, favourable: str, label: str | None) -> None:
-        vectors = space.encode(frame)
-        # a category that training never saw has no code; the row cannot be written down as a vector without changing it
-        known = ~(np.isnan(vectors) & frame[list(space.names)].notna().to_numpy()).any(axis=1)
-        if not known.any():
-            raise DataError(
-                "every sampled row has a category that training never saw", where="evaluation", hint="Check that both tables use the same codes"
-            )
-        self.frame, self.vectors, self.unseen = frame[known].reset_index(drop=True), vectors[known], int((~known).sum())
-        self.truth = as_outcome(self.frame[label], favourable).to_numpy(dtype=np.int64) if label is not None else None
-
-
-def _attack(
-    oracle: Oracle, space: FeatureSpace, rows: np.ndarray, pool: np.ndarray, *, epsilon: float, budget: Budget, seed: int
-) -> dict[str, Attacked]:
-    """Both attacks on the same rows, each finding asked for once more."""
-    if not len(rows) or not len(space.movable):
-        nothing = Attacked(rows.copy(), np.full(len(rows), np.inf))
-        return dict.fromkeys(ATTACKS, nothing)
-    starts = nearest_known_counterexamples(oracle, space, rows, pool, budget)
-    found = {
-        HOP_SKIP_JUMP: hop_skip_jump(oracle, space, rows, starts=starts, budget=budget, seed=seed),
-        VALID_NEIGHBOURS: search_valid_neighbours(oracle, space, rows, epsilon=epsilon, budget=budget, seed=(seed, 23)),
+def _what_was_done(
+    scene: Scene, sampled: Sampled, outcome: Outcome, problems: dict[str, str | None], parameters: RobustnessParameters
+) -> dict[str, Any]:
+    """How much was attacked, by which attacks and queries, and what was left out or cut."""
+    found = outcome.found
+    return {
+        "sample": len(sampled.vectors),
+        "sample_asked_for": parameters.sample,
+        "attacked": len(scene.rows),
+        "rows_with_unseen_categories": sampled.unseen,
+        "attacks": {name: problems[name] or "effective" for name in found},
+        "attacks_that_do_not_fit": [name for name in parameters.attacks if name not in found],
+        "without_start": {name: found[name].without_start for name in BLACK_BOX if name in found},
+        "rows_cut_by_allowance": {name: one.cut for name, one in found.items()},
+        "allowance_per_row": scene.effort.allowance,
+        "time_limit_hit": scene.guard.hit,
+        "queries_through": dict(outcome.path),
+        "not_confirmed_at_once": dict(outcome.unconfirmed),
+        "against_the_threat_model": dict(outcome.invalid),
+        "positive_control": "unpruned decision tree fitted to random labels of the training rows; for gradients, lines at half the budget",
     }
-    return {name: verified(oracle, space, rows, attacked) for name, attacked in found.items()}
 
 
-def _accuracy_figures(
-    space: FeatureSpace,
-    rows: _Rows,
-    correct: np.ndarray,
-    outcome: dict[str, Attacked],
-    control: dict[str, Attacked],
-    *,
-    epsilon: float,
-    parameters: RobustnessParameters,
-) -> list[Measurement]:
-    level, sample, attacked = parameters.interval_level, len(correct), int(correct.sum())
-    survived = attacked - int((_nearest(outcome) <= epsilon).sum())
-    broken = _nearest(control) <= epsilon
-    state, note = State.MEASURED, None
+def _problems(outcome: Outcome, epsilon: float, parameters: RobustnessParameters) -> dict[str, str | None]:
+    return {name: one.problem(epsilon, parameters.min_control_success) for name, one in outcome.effect.items()}
+
+
+def _standing(scene: Scene, outcome: Outcome, control: Attacked, parameters: RobustnessParameters, *, labelled: bool) -> Standing:
+    """Whether what the attacks did not break may be called robust."""
+    level, epsilon, attacked = parameters.interval_level, scene.budgets[0], len(scene.rows)
     if attacked == 0:
-        state, note = State.UNDEFINED, "no sampled row is decided correctly"
-    elif not space.reaches(epsilon):
-        state, note = (
-            State.INSUFFICIENT,
-            (
-                f"the declared budget of {epsilon:g} standard deviations allows no change to any input that a person can change "
-                f"(one changed category counts as {space.category_step:g})"
-            ),
+        return Standing(State.UNDEFINED, "no sampled row is decided correctly", level)
+    problems = list(_problems(outcome, epsilon, parameters).values())
+    broken = int(control.within(epsilon).sum())
+    cut = min((one.cut for one in outcome.found.values()), default=0)
+    note = None
+    if not scene.space.reaches(epsilon):
+        note = (
+            f"the declared budget of {epsilon:g} standard deviations allows no change to any input that a person can change "
+            f"(one changed category counts as {min((one.swap for one in scene.space.features if one.values is not None), default=0):g})"
         )
-    elif broken.mean() < parameters.min_control_success:
-        state, note = State.INSUFFICIENT, f"attack not effective: it breaks {int(broken.sum())} of {len(broken)} decisions of a fragile model"
+    elif scene.guard.hit:
+        note = f"the attacks were ended after {parameters.time_limit_s:g} seconds"
+    elif not outcome.found:
+        note = "none of the chosen attacks fits the model"
+    elif broken < parameters.min_control_success * len(control.rows):
+        note = f"attack not effective: together they break {broken} of {len(control.rows)} decisions of a fragile model"
+    elif all(problems):
+        note = f"attack not effective: {problems[0]}"
+    elif cut > MOST_CUT * attacked:
+        note = f"every attack ended at its allowance of queries for {cut} or more of {attacked} rows"
     elif attacked < parameters.min_attacked:
-        state, note = State.INSUFFICIENT, f"{attacked} rows were attacked, fewer than {parameters.min_attacked}"
-    elif rows.truth is None:
-        note = "there are no labels: the share of decisions, right or wrong, that survive"
-    ratio = proportion(survived, attacked, level) if attacked else None
-    measurements = [
-        Measurement(
-            metric="robust_to_clean_ratio",
-            value=ratio.value if ratio else None,
-            interval=ratio.interval if ratio else None,
-            standard_error=ratio.standard_error if ratio else None,
-            n=sample,
-            denominator=attacked,
-            state=state,
-            note=note,
-        )
-    ]
-    for metric, count in (("clean_accuracy", attacked), ("robust_accuracy", survived)):
-        if rows.truth is None:
-            measurements.append(Measurement(metric=metric, value=None, n=sample, state=State.UNAVAILABLE, note="there are no labels"))
-            continue
-        share = proportion(count, sample, level)
-        robust = metric == "robust_accuracy" and state is State.INSUFFICIENT
-        measurements.append(
-            Measurement(
-                metric=metric,
-                value=share.value,
-                interval=share.interval,
-                standard_error=share.standard_error,
-                n=sample,
-                denominator=sample,
-                state=State.INSUFFICIENT if robust else State.MEASURED,
-                note=note if robust else None,
-            )
-        )
-    return measurements
+        note = f"{attacked} rows were attacked, fewer than {parameters.min_attacked}"
+    if note:
+        return Standing(State.INSUFFICIENT, note, level)
+    return Standing(State.MEASURED, None if labelled else "there are no labels: the share of decisions, right or wrong, that survive", level)
 
 
-def _attack_figures(
-    outcome: dict[str, Attacked], control: dict[str, Attacked], epsilon: float, parameters: RobustnessParameters
-) -> list[Measurement]:
-    """How often each attack succeeds, on the model and on the fragile one; without a group: either attack."""
-    measurements = []
-    for metric, results in (("attack_success_rate", outcome), ("positive_control_success", control)):
-        for group, distance in [*((name, results[name].distance) for name in ATTACKS), (None, _nearest(results))]:
-            n, broken = len(distance), int((distance <= epsilon).sum())
-            share = proportion(broken, n, parameters.interval_level) if n else None
-            measurements.append(
-                Measurement(
-                    metric=metric,
-                    value=share.value if share else None,
-                    interval=share.interval if share else None,
-                    standard_error=share.standard_error if share else None,
-                    n=n,
-                    denominator=n,
-                    group=group,
-                    state=State.MEASURED if share else State.UNDEFINED,
-                    note=None if share else "no row was attacked",
-                )
-            )
-    return measurements
-
-
-def _median_distance(outcome: dict[str, Attacked]) -> Measurement:
-    """Median over the attacked rows; a row without any counterexample is further than all others."""
-    distance = np.sort(_nearest(outcome))
-    found = int(np.isfinite(distance).sum())
-    common: dict[str, Any] = {"metric": "median_adversarial_distance", "n": len(distance), "denominator": found}
-    note = f"a counterexample was found, at any distance, for {found} of {len(distance)} rows; standard deviations of training"
-    middle = distance[[(len(distance) - 1) // 2, len(distance) // 2]] if len(distance) else np.array([np.inf])
-    if not np.isfinite(middle).all():
-        return Measurement(**common, value=None, state=State.UNDEFINED, note=note)
-    return Measurement(**common, value=float(middle.mean()), note=note)
-
-
-def _nearest(results: dict[str, Attacked]) -> np.ndarray:
-    return np.asarray(np.minimum.reduce([results[name].distance for name in ATTACKS]))
-
-
-def _decide(model: LoadedModel, frame: pd.DataFrame, favourable: str, name: str) -> np.ndarray:
-    import pandas as pd
-
-    decisions = np.asarray(model.predict(frame))
-    if decisions.shape != (len(frame),):
-        raise ModelError(
-            f"gives decisions of shape {decisions.shape} for {len(frame)} rows", where=name, hint="A binary classifier gives one per row"
-        )
-    return as_outcome(pd.Series(decisions), favourable).fillna(0).to_numpy(dtype=np.int64)
-
-
-def _fragile_decisions(pool: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
-    """A model with no structure at all: an unpruned tree that learnt random labels by heart."""
-    from sklearn.tree import DecisionTreeClassifier
-
-    rng = np.random.default_rng([seed, 24])
-    tree = DecisionTreeClassifier(random_state=int(rng.integers(2**31)))
-    tree.fit(pool.astype(np.float32), rng.integers(0, 2, size=len(pool)))
-    return lambda vectors: np.asarray(tree.predict(vectors.astype(np.float32)))
-
-
-def _draw(source: TableSource, features: tuple[str, ...], number: int, seed: tuple[int, int], label: str | None = None) -> pd.DataFrame:
-    """A seeded sample of rows, in the table's order; with `label`, of labelled rows."""
-    wanted = tuple(dict.fromkeys([*features, *([label] if label is not None else [])]))
-    source.require(*wanted)
-    source.count_rows()  # an empty table is refused here, with its name
-    rng = np.random.default_rng(list(seed))
-    drawn = source.sample(number * UNLABELLED_MARGIN if label is not None else number, seed=int(rng.integers(2**62)), columns=wanted)
-    if label is not None:
-        drawn = drawn[drawn[label].notna()]
-    if drawn.empty:
-        raise DataError(f"no sampled row of the {source.name} table has a label", where=source.reference, hint="Check the label column")
-    return drawn.iloc[np.sort(rng.permutation(len(drawn))[:number])].reset_index(drop=True)
-
-
-def _budget(parameters: RobustnessParameters) -> Budget:
-    return Budget(
+def _effort(parameters: RobustnessParameters, rows: int) -> Effort:
+    return Effort(
+        starts=parameters.starts,
+        neighbours=parameters.neighbours,
         max_iter=parameters.max_iter,
         init_eval=parameters.init_eval,
         max_eval=max(parameters.max_eval, parameters.init_eval),
-        neighbours=parameters.neighbours,
-        starts=parameters.starts,
+        boundary_iterations=parameters.boundary_iterations,
+        gradient_steps=parameters.gradient_steps,
+        allowance=parameters.max_queries // max(1, rows),
     )

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from rai_pipelines.assessments.base import AuditContext, Measured, run_assessment
 from rai_pipelines.assessments.security.robustness import RobustnessParameters, assess_robustness
-from rai_pipelines.errors import DataError, ModelMissing
+from rai_pipelines.errors import DataError, DatasheetError, ModelMissing
 from rai_pipelines.evidence.canonical import canonical_json
 from rai_pipelines.evidence.model import Measurement, State, Status
 from rai_pipelines.subjects.datasheet import parse_datasheet
+from rai_pipelines.subjects.model_files import CheckedModel
+from rai_pipelines.subjects.model_formats import _estimator
+from rai_pipelines.subjects.model_tasks import run_task
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.subject import Subject
 
@@ -35,7 +43,18 @@ columns:
 data: {training: training.parquet, evaluation: evaluation.parquet}
 robustness: {epsilon_l2: 0.5}
 """
-PARAMETERS = RobustnessParameters(sample=30, pool=300, starts=40, neighbours=60, max_iter=2, init_eval=30, max_eval=60, control_rows=10)
+PARAMETERS = RobustnessParameters(
+    sample=30,
+    pool=300,
+    attacks=("hop_skip_jump", "valid_neighbours"),
+    starts=40,
+    neighbours=60,
+    max_iter=2,
+    init_eval=30,
+    max_eval=60,
+    boundary_iterations=3,
+    control_rows=10,
+)
 Rule = Callable[[pd.DataFrame], np.ndarray]
 
 
@@ -43,6 +62,7 @@ class RuleModel:
     """A model given by a rule; remembers every row it was asked about."""
 
     flavor, features = "rule", ("x", "z", "count", "job", "sex")
+    native = None
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
@@ -54,6 +74,11 @@ class RuleModel:
 
     def score(self, frame: pd.DataFrame) -> np.ndarray | None:
         return None
+
+    def run(self, task: str, parameters: Mapping[str, Any], tables: Any) -> tuple[Mapping[str, Any], Any]:
+        if ":" in task and "onnx" in task:
+            return {"path": "native", "reason": "a rule has no conversion"}, {}
+        return run_task(task, cast(Any, self), parameters, tables)
 
 
 def rows(number: int, seed: int) -> pd.DataFrame:
@@ -86,8 +111,8 @@ def one(measured: Measured, metric: str, group: str | None = None) -> Measuremen
 
 def test_a_linear_model_breaks_exactly_for_rows_nearer_to_the_boundary_than_epsilon(tmp_path: Path) -> None:
     audit, _ = context(tmp_path, lambda frame: frame["x"] > 0)
-    measured = assess_robustness(audit, PARAMETERS)
-    distances = measured.details["distances"]["valid_neighbours"]  # type: ignore[index, call-overload]
+    measured = assess_robustness(audit, PARAMETERS.model_copy(update={"attacks": ("hop_skip_jump", "boundary", "valid_neighbours")}))
+    distances = cast(Any, measured.details["distances"])["valid_neighbours"]
     sampled = one(measured, "robust_to_clean_ratio")
     spread = float(pd.read_parquet(tmp_path / "training.parquet")["x"].std(ddof=0))
     evaluation = pd.read_parquet(tmp_path / "evaluation.parquet")["x"]
@@ -95,8 +120,14 @@ def test_a_linear_model_breaks_exactly_for_rows_nearer_to_the_boundary_than_epsi
     assert sampled.interval is not None
     assert sampled.interval.low <= expected <= sampled.interval.high
     assert one(measured, "clean_accuracy").value == 1.0
-    assert max(distances) <= 0.5
-    assert one(measured, "attack_success_rate", "hop_skip_jump").value == one(measured, "attack_success_rate", "valid_neighbours").value
+    assert max(distances["deciles"]) <= 1.0  # twice the budget, for the curve
+    by_attack = [one(measured, "attack_success_rate", name).value for name in ("hop_skip_jump", "boundary", "valid_neighbours")]
+    assert by_attack[0] == by_attack[1] == by_attack[2]
+    curve = {item.group: item.value for item in measured.measurements if item.metric == "robust_to_clean_ratio_at_budget"}
+    beyond = evaluation.abs() / spread
+    assert curve["l2<=0.5"] == sampled.value
+    assert curve["l2<=1"] == pytest.approx(float((beyond > 1.0).mean()), abs=0.2)
+    assert sorted(curve.values(), reverse=True) == list(curve.values())  # type: ignore[type-var]
     assert one(measured, "median_adversarial_distance").value == pytest.approx(float((evaluation.abs() / spread).median()), abs=0.25)
 
 
@@ -114,7 +145,9 @@ def test_every_row_the_model_is_asked_about_could_exist(tmp_path: Path) -> None:
     assess_robustness(audit, PARAMETERS.model_copy(update={"control_rows": 5}))
     training = pd.read_parquet(tmp_path / "training.parquet")
     evaluation = pd.read_parquet(tmp_path / "evaluation.parquet")
-    attacks = model.seen[: -(4 * 3 + 1 * 2 + 1)]  # all but the malformed probes: three per number, two per category, one of all
+    malformed = 4 * 3 + 1 * 2 + 1  # three per number, two per category, one of all
+    corrupted = 1 + 4 + 1 + 2 * 2  # the clean rows, noise, out of range, missing and swapped
+    attacks = model.seen[: -(malformed + corrupted)]
     asked = pd.concat(attacks)
     assert len(asked) > 1_000
     assert asked["count"].dtype == training["count"].dtype
@@ -190,7 +223,7 @@ def test_a_refusal_of_malformed_input_is_no_crash_and_both_are_named_by_error_ty
     tmp_path: Path, error: type[Exception], crashes: int, refused: int
 ) -> None:
     def brittle(frame: pd.DataFrame) -> np.ndarray:
-        if frame["x"].isna().any():
+        if frame["x"].isna().all():
             raise error(f"secret row {frame.iloc[0].to_dict()}")
         return np.asarray(frame["x"] > 0)
 
@@ -230,3 +263,124 @@ def test_a_feature_that_training_lacks_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match=r"training table has no column 'gone'"):
         assess_robustness(audit, PARAMETERS)
+
+
+def test_labels_and_groups_share_the_sample_and_small_groups_are_disclosed(tmp_path: Path) -> None:
+    audit, _ = context(tmp_path, lambda frame: frame["x"] > np.where(frame["sex"] == 1, 0.0, 4.0), label=lambda frame: frame["x"] > -9)
+    measured = assess_robustness(audit, PARAMETERS.model_copy(update={"sample": 100, "min_group_n": 10}))
+    groups = {item.group: item for item in measured.measurements if item.metric == "group_robust_to_clean_ratio"}
+    assert sum(item.n or 0 for item in groups.values()) == 100
+    assert groups["2"].state is State.INSUFFICIENT  # nobody of group 2 is decided correctly
+    assert groups["2"].denominator == 0
+    assert groups["1"].value == one(measured, "robust_to_clean_ratio").value
+    (gap,) = [item for item in measured.measurements if item.metric == "robust_to_clean_gap"]
+    assert gap.state is State.INSUFFICIENT
+    assert gap.value is None
+
+
+def test_the_feature_that_the_model_rests_on_is_the_fragile_one(tmp_path: Path) -> None:
+    measured = assess_robustness(context(tmp_path, lambda frame: frame["x"] > 0)[0], PARAMETERS.model_copy(update={"sample": 100}))
+    shares = {item.group: item.value for item in measured.measurements if item.metric == "feature_fragility"}
+    assert shares["x"] == 1.0
+    assert set(shares) == {"x", "count", "job"}
+    assert max(value for name, value in shares.items() if name != "x" and value is not None) == 0.0
+
+
+def test_examples_show_changes_only_and_nothing_of_identifying_inputs(tmp_path: Path) -> None:
+    open_ = assess_robustness(context(tmp_path, lambda frame: frame["x"] > 0)[0], PARAMETERS)
+    hidden = assess_robustness(
+        context(tmp_path, lambda frame: frame["x"] > 0, datasheet=DATASHEET.replace("  label: y", "  label: y\n  quasi_identifiers: [x]"))[0],
+        PARAMETERS,
+    )
+    shown: Any = open_.details["examples"]
+    assert 0 < len(shown) <= 5
+    assert all(set(example) == {"distance", "changes"} and set(example["changes"]) == {"x"} for example in shown)
+    assert {example["changes"]["x"] for example in shown} <= {
+        "up a little",
+        "down a little",
+        "up by about 0.5 standard deviations",
+        "down by about 0.5 standard deviations",
+    }
+    assert {example["changes"]["x"] for example in cast(Any, hidden.details["examples"])} == {"changed"}
+
+
+def test_fewer_rows_are_attacked_when_the_budget_of_queries_is_small_and_it_is_said(tmp_path: Path) -> None:
+    small = PARAMETERS.model_copy(update={"sample": 300, "max_queries": 10_000})
+    measured = assess_robustness(context(tmp_path, lambda frame: frame["x"] > 0)[0], small)
+    assert measured.details["sample_asked_for"] == 300
+    assert measured.details["sample"] == 10_000 // 600
+    ratio = one(measured, "robust_to_clean_ratio")
+    assert ratio.state is State.INSUFFICIENT
+    assert "fewer than 20" in str(ratio.note)
+
+
+def test_attacks_that_were_cut_short_prove_nothing(tmp_path: Path) -> None:
+    hungry = PARAMETERS.model_copy(update={"attacks": ("boundary",), "boundary_iterations": 500, "max_queries": 18_000})
+    measured = assess_robustness(context(tmp_path, lambda frame: frame["x"] > 0)[0], hungry)
+    cut: Any = measured.details["rows_cut_by_allowance"]
+    assert cut["boundary"] > 15
+    assert one(measured, "robust_to_clean_ratio").state is State.INSUFFICIENT
+    assert "allowance" in str(one(measured, "robust_to_clean_ratio").note)
+
+
+def test_a_time_limit_that_is_hit_leaves_no_conclusion(tmp_path: Path) -> None:
+    measured = assess_robustness(context(tmp_path, lambda frame: frame["x"] > 0)[0], PARAMETERS.model_copy(update={"time_limit_s": 1e-6}))
+    assert measured.details["time_limit_hit"] is True
+    ratio = one(measured, "robust_to_clean_ratio")
+    assert ratio.state is State.INSUFFICIENT
+    assert "ended after" in str(ratio.note)
+
+
+def test_a_declared_direction_range_and_cost_limit_what_the_attacks_find(tmp_path: Path) -> None:
+    rule: Rule = lambda frame: frame["x"] > 0  # noqa: E731
+    free = assess_robustness(context(tmp_path, rule)[0], PARAMETERS.model_copy(update={"sample": 60}))
+    for declared in ("directions: {x: increase}", "ranges: {x: [0.5, 9.0]}", "costs: {x: 4.0}", "epsilon_linf: 0.1"):
+        sheet = DATASHEET.replace("epsilon_l2: 0.5", f"epsilon_l2: 0.5, {declared}")
+        bound = assess_robustness(context(tmp_path, rule, datasheet=sheet)[0], PARAMETERS.model_copy(update={"sample": 60}))
+        assert (one(bound, "robust_to_clean_ratio").value or 0) > (one(free, "robust_to_clean_ratio").value or 0), declared
+        assert bound.details["against_the_threat_model"] == {}
+
+
+def test_a_rule_about_a_column_that_is_no_input_is_refused(tmp_path: Path) -> None:
+    sheet = DATASHEET.replace("epsilon_l2: 0.5", "epsilon_l2: 0.5, costs: {gone: 2}")
+    with pytest.raises(DatasheetError, match=r"robustness\.costs: 'gone' is no input of the model"):
+        assess_robustness(context(tmp_path, lambda frame: frame["x"] > 0, datasheet=sheet)[0], PARAMETERS)
+    sheet = DATASHEET.replace("epsilon_l2: 0.5", "epsilon_l2: 0.5, directions: {job: increase}")
+    with pytest.raises(DatasheetError, match="'job' is a category"):
+        assess_robustness(context(tmp_path, lambda frame: frame["x"] > 0, datasheet=sheet)[0], PARAMETERS)
+
+
+def trained(folder: Path, estimator: Any) -> AuditContext:
+    """The same people, judged by a fitted scikit-learn model without the column of texts."""
+    sheet = parse_datasheet(DATASHEET.replace("job, ", "").replace("[job]", "[]"), source="d")
+    features = sheet.columns.features
+    context(folder, lambda frame: frame["x"] + frame["count"] / 8 > 1.2)
+    training = pd.read_parquet(folder / "training.parquet")
+    model = CheckedModel(_estimator(estimator.fit(training[list(features)], training["y"]), "skops"), features, "1", "model.skops")
+    subject = Subject(ModelVersion("m", "1"), sheet, folder, "sha256:" + "0" * 64, folder, lambda _folder, _datasheet: model)
+    return AuditContext(subject, 11, folder / "scratch")
+
+
+@pytest.mark.parametrize(
+    ("estimator", "attack"),
+    [
+        (RandomForestClassifier(15, random_state=0), "hop_skip_jump"),
+        (DecisionTreeClassifier(max_depth=5, random_state=0), "decision_tree"),
+        (make_pipeline(StandardScaler(), LogisticRegression()), "gradient"),
+    ],
+    ids=["forest", "tree", "line"],
+)
+def test_asking_through_onnx_changes_no_conclusion_and_the_attacks_that_fit_are_run(tmp_path: Path, estimator: Any, attack: str) -> None:
+    audit = trained(tmp_path, estimator)
+    every = PARAMETERS.model_copy(update={"sample": 60, "attacks": ("hop_skip_jump", "valid_neighbours", "decision_tree", "gradient")})
+    fast = assess_robustness(audit, every)
+    native = assess_robustness(audit, every.model_copy(update={"queries": "native"}))
+    path: Any = fast.details["queries_through"]
+    assert (path["path"], path["decisions_different"]) == ("onnx", 0)
+    assert path["rows"] >= 300
+    assert cast(Any, native.details["queries_through"])["path"] == "native"
+    assert one(fast, "robust_to_clean_ratio").value == one(native, "robust_to_clean_ratio").value
+    assert cast(Any, fast.details["attacks"])[attack] == "effective"
+    left_out: Any = fast.details["attacks_that_do_not_fit"]
+    assert set(left_out) == {"decision_tree", "gradient"} - {attack}
+    assert (one(fast, "attack_success_rate", attack).value or 0) > 0.1

@@ -68,3 +68,15 @@ class ModelError(RaiError):
 
 class EvidenceError(RaiError):
     """Stored evidence is absent, altered, or not readable by this version."""
+
+
+class LedgerError(RaiError):
+    """An entry cannot be written to the ledger, or what stands in it cannot be trusted."""
+
+
+class KeyProblem(RaiError):
+    """A signing key is absent, unreadable, or not who it should be."""
+
+
+class DatabaseError(RaiError):
+    """The governance database does not answer, or its schema is not this version's."""

@@ -1,0 +1,91 @@
+"""The governance database: migrated, checked at start, append-only where it has to be; the same on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.exc import DatabaseError as RefusedByDatabase
+
+from rai_pipelines.errors import DatabaseError
+from rai_pipelines.governance.database.engine import current_revision, grant, make_engine, newest_revision, open_database, upgrade
+from rai_pipelines.governance.database.tables import APPEND_ONLY, metadata
+from rai_pipelines.governance.ledger.storage import Happening, Ledger
+from rai_pipelines_tests.postgres import PostgresServer
+
+
+def test_a_database_without_the_schema_is_refused_and_says_what_to_run(database_url: str) -> None:
+    with pytest.raises(DatabaseError, match=r"schema none.*rai db upgrade") as caught:
+        open_database(database_url)
+    assert "***" in str(caught.value) or "sqlite" in str(caught.value)
+
+
+def test_migrations_make_the_tables_that_the_code_knows_and_can_be_run_again(engine: sa.Engine, database_url: str) -> None:
+    assert upgrade(engine) == newest_revision() == current_revision(engine)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    open_database(database_url).dispose()
+
+
+def test_a_schema_of_a_newer_version_is_refused(engine: sa.Engine, database_url: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    for attempt in (lambda: open_database(database_url), lambda: upgrade(engine)):
+        with pytest.raises(DatabaseError, match="9999"):
+            attempt()
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+@pytest.mark.parametrize("statement", ["UPDATE {} SET {}", "DELETE FROM {}"])
+def test_nobody_changes_or_deletes_what_is_append_only(engine: sa.Engine, table: str, statement: str) -> None:
+    values = {"ledger_entries": "1, 'h', 'p', 'c'", "ledger_checkpoints": "1, 'p', 'e'"}[table]
+    column = {"ledger_entries": "content", "ledger_checkpoints": "envelope"}[table]
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"INSERT INTO {table} VALUES ({values})"))
+    with pytest.raises(RefusedByDatabase, match="append-only"), engine.begin() as connection:
+        connection.execute(sa.text(statement.format(table, f"{column} = 'x'")))
+
+
+def test_the_role_that_writes_the_ledger_cannot_update_delete_or_lift_the_protection(postgres: PostgresServer) -> None:
+    owner_password = postgres.create_database("ledger_owner")
+    writer_password = postgres.create_database("ledger_writer")
+    with postgres.connect() as connection:
+        connection.execute("GRANT CONNECT ON DATABASE ledger_owner TO ledger_writer")
+    owner = make_engine(postgres.url("ledger_owner", "ledger_owner", owner_password))
+    upgrade(owner)
+    grant(owner, "ledger_writer")
+    writer = open_database(postgres.url("ledger_owner", "ledger_writer", writer_password))
+    Ledger(writer).append(Happening("verdict", "system:audit", {}))
+    for statement in (
+        "UPDATE ledger_entries SET content = 'x'",
+        "DELETE FROM ledger_entries",
+        "TRUNCATE ledger_entries",
+        "ALTER TABLE ledger_entries DISABLE TRIGGER ALL",
+        "DROP TABLE ledger_entries",
+    ):
+        with pytest.raises(RefusedByDatabase, match=r"permission denied|must be owner"), writer.begin() as connection:
+            connection.exec_driver_sql(statement)
+    with pytest.raises(DatabaseError, match="does not let"):
+        grant(owner, "nobody_there")
+    writer.dispose()
+    owner.dispose()
+
+
+@pytest.mark.parametrize("url", ["mysql://host/db", "not a url"])
+def test_other_databases_are_refused_by_name(url: str) -> None:
+    with pytest.raises(DatabaseError, match="sqlite:///PATH"):
+        make_engine(url)
+
+
+def test_a_server_that_is_not_there_is_said_without_its_password() -> None:
+    with pytest.raises(DatabaseError, match="does not answer") as caught:
+        open_database("postgresql://someone:hush@127.0.0.1:1/governance")
+    assert "hush" not in str(caught.value)
+
+
+def test_roles_are_for_postgresql(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match="has no roles"):
+        grant(make_engine(f"sqlite:///{tmp_path / 'g.db'}"), "writer")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rai_pipelines.assessments.base import Assess, AuditContext, Parameters, run_assessment, unmade_evidence
@@ -19,10 +20,11 @@ from rai_pipelines.policy.load import read_policy
 from rai_pipelines.policy.model import Control, Policy
 from rai_pipelines.policy.verdict import Asked, Verdict, judge, judge_control
 from rai_pipelines.settings import Settings
+from rai_pipelines.subjects.datasheet import Datasheet
 from rai_pipelines.subjects.find import find_subject
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.registry import ModelRegistry
-from rai_pipelines.subjects.subject import ModelLoader, Subject
+from rai_pipelines.subjects.subject import LoadedModel, ModelLoader, Subject
 
 VERDICT = "policy_verdict"
 EARLIER_VERSIONS = 100  # looked through for the one that was audited before
@@ -47,6 +49,7 @@ class Auditor:
     store: EvidenceStore
     policy: Policy
     _contexts: dict[str, AuditContext] = field(default_factory=dict, repr=False)
+    _models: dict[Path, LoadedModel] = field(default_factory=dict, repr=False)
 
     def audit(self, version: ModelVersion, *, day: date | None = None, on_step: Callable[[Step, Evidence], None] | None = None) -> Verdict:
         """Measure `version` with every assessment and judge it.
@@ -70,7 +73,7 @@ class Auditor:
         except RaiError as error:
             evidence, seconds = self._unmade(step.name, version, error), 0.0
         else:
-            assess, parameters = assessment_of(step.name, self.policy)
+            assess, parameters = assessment_of(step.name, self.policy, self.settings)
             evidence, seconds = run_assessment(step.name, assess, context, parameters, inputs=step.tables)
         self.store.put(evidence, kind=step.name, folder=version.key, status=evidence.status, duration_s=seconds)
         return evidence
@@ -83,6 +86,20 @@ class Auditor:
         verdict = judge(self.policy, evidence, model_name=version.name, model_version=version.version, day=today, look=look)
         self.store.put(verdict, kind=VERDICT, folder=version.key, status=Status.COMPLETE)
         return verdict
+
+    def close(self) -> None:
+        """End the processes that models run in."""
+        for model in self._models.values():
+            close = getattr(model, "close", None)
+            if close is not None:
+                close()
+        self._models.clear()
+
+    def _load(self, folder: Path, datasheet: Datasheet) -> LoadedModel:
+        """Load a model once for all assessments of its version."""
+        if folder not in self._models:
+            self._models[folder] = model_loader(self.settings)(folder, datasheet)
+        return self._models[folder]
 
     def judge_controls(self, controls: Sequence[Control], version: ModelVersion, evidence: Evidence) -> list[Finding]:
         """Findings on one piece of evidence alone, as the verdict will have them."""
@@ -115,7 +132,7 @@ class Auditor:
                 scratch=self.settings.scratch_dir,
                 subjects_folder=self.settings.subjects_path,
                 data_folder=self.settings.data_path,
-                loader=model_loader(self.settings),
+                loader=self._load,
             )
             self._contexts[version.key] = AuditContext(
                 subject=subject,
@@ -201,10 +218,15 @@ def mlflow_registry(settings: Settings) -> ModelRegistry:
 
 
 def model_loader(settings: Settings) -> ModelLoader:
-    """Loads model files as far as the operator trusts them."""
-    from rai_pipelines.subjects.model_files import load_model_files
+    """Loads model files as far as the operator trusts them: in a confined process, or in this one."""
+    trusted = {"trusted_skops_types": settings.trusted_skops_types, "trust_pickles": settings.trust_pickled_models}
+    if settings.model_host == "in_process":
+        from rai_pipelines.subjects.model_files import load_model_files
 
-    return partial(load_model_files, trusted_skops_types=settings.trusted_skops_types, trust_pickles=settings.trust_pickled_models)
+        return partial(load_model_files, **trusted)  # type: ignore[arg-type]
+    from rai_pipelines.model_host.host import hosted_loader
+
+    return hosted_loader(**trusted)  # type: ignore[arg-type]
 
 
 def latest_verdict(store: EvidenceStore, version: ModelVersion) -> tuple[Verdict, Receipt] | None:
@@ -232,8 +254,8 @@ def steps() -> Mapping[str, Step]:
     return STEPS
 
 
-def assessment_of(name: str, policy: Policy) -> tuple[Assess, Parameters]:
-    """The function that makes the assessment called `name`, and its parameters under `policy`."""
+def assessment_of(name: str, policy: Policy, settings: Settings) -> tuple[Assess, Parameters]:
+    """The function that makes the assessment called `name`, and its parameters under `policy` and `settings`."""
     match name:
         case "registry_record":
             from rai_pipelines.assessments.registry_record import RegistryRecordParameters, assess_registry_record
@@ -263,6 +285,10 @@ def assessment_of(name: str, policy: Policy) -> tuple[Assess, Parameters]:
             from rai_pipelines.assessments.performance.report import assess_performance
 
             return assess_performance, PerformanceParameters()
+        case "model_scan":
+            from rai_pipelines.assessments.security.model_scan import ModelScanParameters, assess_model_scan
+
+            return assess_model_scan, ModelScanParameters(trusted_skops_types=settings.trusted_skops_types)
         case "drift_report":
             from rai_pipelines.assessments.drift import DriftParameters, assess_drift
 
@@ -292,6 +318,7 @@ def _anonymity_targets(policy: Policy) -> dict[str, int]:
 
 _MEASURED = (
     Step("registry_record", "Registry record"),
+    Step("model_scan", "Model scan"),
     Step("data_validation", "Data validation", ("training", "evaluation")),
     Step("anonymization_check", "Anonymisation check", ("training", "evaluation", "population")),
     Step("bias_assessment", "Bias assessment", ("evaluation",)),

@@ -6,7 +6,7 @@ Every variable starts with `RAI_`. Everything the embedded default keeps lies un
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -38,7 +38,12 @@ class Settings(BaseSettings):
     data_root: Path | None = Field(default=None, description="Folder that relative data references start from; default: home/data")
     subjects_dir: Path | None = Field(default=None, description="Folder with NAME/datasheet.yaml files of the user; default: home/subjects")
     policy_file: Path | None = Field(default=None, description="Policy in force; default: the one shipped with the package")
-    trust_pickled_models: bool = Field(default=False, description="Load pickle and cloudpickle model files in this process")
+    model_host: Literal["subprocess", "in_process"] = Field(
+        default="subprocess", description="Where models are loaded: a confined process, or the auditor's own, for models that the operator trusts"
+    )
+    trust_pickled_models: bool = Field(
+        default=False, description="Load pickle and cloudpickle model files that the scan does not call dangerous, where model_host says"
+    )
     trusted_skops_types: tuple[str, ...] = Field(default=(), description="Extra types that a skops model file may name")
     table_memory_limit: str = Field(
         default="2GB",

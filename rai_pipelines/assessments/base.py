@@ -152,7 +152,7 @@ def code_digest() -> str:
     """`sha256:` over the source of the rooms that figures come from, so that a changed formula changes the evidence."""
     root = Path(rai_pipelines.__file__).parent
     hasher = hashlib.sha256()
-    for room in ("assessments", "tables", "subjects", "evidence"):
+    for room in ("assessments", "tables", "subjects", "model_host", "evidence"):
         for path in sorted((root / room).rglob("*.py")):
             hasher.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return "sha256:" + hasher.hexdigest()

@@ -29,16 +29,18 @@ GATE_POOL = "release_gate"  # one gate at a time: two versions of a model must n
 GROUP = "model_audit"  # one group: the UI folds several, and the whole audit should be seen at once
 DEPENDENCIES = {
     "registry_record": (),
+    "model_scan": ("registry_record",),
     "data_validation": ("registry_record",),
     "anonymization_check": ("data_validation",),
-    "bias_assessment": ("data_validation",),
-    "performance_report": ("data_validation",),
-    "adversarial_robustness": ("data_validation",),
+    "bias_assessment": ("data_validation", "model_scan"),
+    "performance_report": ("data_validation", "model_scan"),
+    "adversarial_robustness": ("data_validation", "model_scan"),
     "drift_report": ("data_validation",),
     "documentation_check": ("anonymization_check", "bias_assessment", "performance_report", "adversarial_robustness", "drift_report"),
 }
 KINDS = {
     "registry_record": {"mlflow"},
+    "model_scan": {"python"},
     "data_validation": {"greatexpectations"},
     "anonymization_check": {"duckdb"},
     "bias_assessment": {"python"},
@@ -50,6 +52,8 @@ KINDS = {
 DESCRIPTIONS = {
     "registry_record": "What the registry holds and the owner declared in the datasheet: documentation fields, owner, deputy, contact, runbook, "
     "risk class. A red check names the empty fields.",
+    "model_scan": "The version's files, read without running any of them: pickled programs by their opcodes, archives within archives, ONNX "
+    "and skops by what they name. Dangerous files are never loaded.",
     "data_validation": "Training and evaluation tables against a Great Expectations suite derived from the datasheet and the training profile: "
     "schema, types, ranges, categories, missing values, duplicates, label leakage, train/evaluation overlap.",
     "anonymization_check": "Whether people in the training data can be singled out: direct identifiers by column name and content, equivalence "

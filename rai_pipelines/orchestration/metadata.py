@@ -83,6 +83,7 @@ _ORDER = (
 
 
 HEADLINES = {
+    "model_scan": ("dangerous_files", "suspicious_files", "files_scanned"),
     "data_validation": ("expectations_evaluated", "expectations_failed_critical", "expectations_failed_warning"),
     "anonymization_check": ("k_minimum", "singling_out_share", "direct_identifier_columns"),
     "performance_report": ("accuracy", "balanced_accuracy", "accuracy_over_majority"),

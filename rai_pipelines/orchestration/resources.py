@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import dagster as dg
 
@@ -14,8 +14,16 @@ AuditorFactory = Callable[[], Auditor]
 
 
 def auditor_resource(make: AuditorFactory) -> dg.ResourceDefinition:
-    """A resource that makes the auditor when a run starts, so that loading the code location touches neither registry nor store."""
-    return dg.ResourceDefinition(resource_fn=lambda _: make(), description="Registry, evidence store and policy, as RAI_* variables say")
+    """A resource that makes the auditor when a run starts, so that loading the code location touches neither registry nor store; and ends it."""
+
+    def auditor(_: dg.InitResourceContext) -> Iterator[Auditor]:
+        made = make()
+        try:
+            yield made
+        finally:
+            made.close()
+
+    return dg.ResourceDefinition(resource_fn=auditor, description="Registry, evidence store and policy, as RAI_* variables say")
 
 
 def auditor_factory(settings: Settings) -> AuditorFactory:

@@ -24,6 +24,7 @@ def good_evidence(risk_class: str = "limited") -> dict[str, Evidence]:
             figure("datasheet_names_this_model", 1.0),
             details={"risk_class": risk_class, "release_class": "internal"},
         ),
+        evidence("model_scan", figure("dangerous_files", 0), figure("suspicious_files", 0), figure("not_scannable_files", 0)),
         evidence("data_validation", figure("expectations_failed_critical", 0)),
         evidence(
             "anonymization_check",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from rai_pipelines.policy.checks.base import Check, Question, Threshold, absent_figure
-from rai_pipelines.policy.findings import Figure, Judgement, conclude
+from rai_pipelines.policy.checks.base import Check, Question, Threshold, absent_figure, exact_figures
+from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conclude
 from rai_pipelines.policy.three_state import Band, Judged, judge_exact, judge_family
 
 
@@ -20,6 +20,27 @@ class AccuracyThreshold(Threshold):
     """How much better than doing nothing clever the model must be: always guessing the majority class, the mean, or a score at random."""
 
     accuracy_over_majority_min: float = Field(ge=0, lt=1)
+
+
+class ModelScanThreshold(Threshold):
+    """Most files that run code when loaded; more files of unknown effect than allowed leave the control undecided."""
+
+    dangerous_files_max: int = Field(default=0, ge=0)
+    undecided_files_max: int = Field(default=0, ge=0)
+
+
+def judge_model_scan(question: Question) -> Judgement:
+    """Suspicious and unreadable files show nothing either way."""
+    threshold: ModelScanThreshold = question.threshold
+    evidence = question.evidence["model_scan"]
+    decided = exact_figures(evidence, {"dangerous_files": Band(high=threshold.dangerous_files_max)})
+    band = Band(high=threshold.undecided_files_max)
+    unclear = exact_figures(evidence, {"suspicious_files": band, "not_scannable_files": band})
+    return conclude(decided + tuple(_undecided(figure) for figure in unclear), passed="No file of the model holds code that runs when it is loaded")
+
+
+def _undecided(figure: Figure) -> Figure:
+    return figure.model_copy(update={"status": FindingStatus.INCONCLUSIVE}) if figure.status is FindingStatus.FAIL else figure
 
 
 def judge_adversarial(question: Question) -> Judgement:
@@ -58,6 +79,7 @@ def _or_missing(figures: tuple[Figure, ...], metric: str) -> tuple[Figure, ...]:
 
 
 CHECKS = (
+    Check("model_scan", ("model_scan",), ModelScanThreshold, judge_model_scan),
     Check("adversarial_suite", ("adversarial_robustness",), AdversarialThreshold, judge_adversarial),
     Check("accuracy_over_baseline", ("performance_report",), AccuracyThreshold, judge_accuracy),
 )

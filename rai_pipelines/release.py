@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from rai_pipelines.assessments.base import unmade_evidence
 from rai_pipelines.audit import VERDICT, Auditor, evidence_of, latest_verdict
 from rai_pipelines.documents.card import ModelCard, build_card, write_card
@@ -38,9 +40,32 @@ def write_model_card(auditor: Auditor, version: ModelVersion) -> tuple[ModelCard
 
 
 def open_gate(auditor: Auditor, version: ModelVersion) -> GateRecord:
-    """Tell the registry what the newest verdict means, and keep a record of it."""
-    record = apply_gate(require_verdict(auditor, version), auditor.registry)
-    auditor.store.put(record, kind="release_gate", folder=version.key, status=Status.COMPLETE)
+    """Tell the registry what the newest verdict means, and keep a record of it in the store and in the ledger.
+
+    Raises:
+        RegistryUnavailable, DatabaseError: run again; the registry is told before the ledger, so that the ledger holds only what happened.
+    """
+    from rai_pipelines.governance.database.engine import open_governance
+    from rai_pipelines.governance.ledger.storage import Happening, Ledger
+
+    verdict = require_verdict(auditor, version)
+    engine = open_governance(auditor.settings)  # before anything is changed: what could not be recorded is not done
+    try:
+        record = apply_gate(verdict, auditor.registry)
+        auditor.store.put(record, kind="release_gate", folder=version.key, status=Status.COMPLETE)
+        body: dict[str, JsonValue] = {
+            "decision": record.decision.value,
+            "verdict": verdict.status.value,
+            "verdict_digest": verdict.digest,
+            "policy_digest": verdict.policy_digest,
+            "model_digest": verdict.model_digest,
+            "datasheet_digest": verdict.datasheet_digest,
+            "evidence": {name: digest for finding in verdict.findings for name, digest in sorted(finding.evidence.items())},
+            "alias": record.alias,
+        }
+        Ledger(engine).append(Happening("gate", "system:release_gate", body, version.name, version.version))
+    finally:
+        engine.dispose()
     return record
 
 

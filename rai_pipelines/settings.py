@@ -45,6 +45,14 @@ class Settings(BaseSettings):
         default=False, description="Load pickle and cloudpickle model files that the scan does not call dangerous, where model_host says"
     )
     trusted_skops_types: tuple[str, ...] = Field(default=(), description="Extra types that a skops model file may name")
+    governance_url: str | None = Field(
+        default=None, repr=False, description="Governance database, sqlite:///PATH or postgresql://…; default: SQLite under home"
+    )
+    keys_dir: Path | None = Field(default=None, description="Folder with signing keys; default: home/keys")
+    checkpoint_dir: Path | None = Field(
+        default=None,
+        description="Folder for signed ledger checkpoints, best where the database's writers cannot write; default: home/checkpoints",
+    )
     table_memory_limit: str = Field(
         default="2GB",
         pattern=r"^\d+(\.\d+)?\s*[KMGTkmgt]i?[Bb]$",
@@ -57,7 +65,7 @@ class Settings(BaseSettings):
     sensor_interval_s: int = Field(default=30, ge=5, le=3600, description="Seconds between two looks at the registry")
     sensor_batch: int = Field(default=200, ge=1, le=5000, description="Most runs that one sensor tick launches")
 
-    @field_validator("home", "data_root", "subjects_dir", "policy_file")
+    @field_validator("home", "data_root", "subjects_dir", "policy_file", "keys_dir", "checkpoint_dir")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None
@@ -101,3 +109,18 @@ class Settings(BaseSettings):
     def subjects_path(self) -> Path:
         """Folder with the user's datasheets."""
         return self.subjects_dir or self.home_path / "subjects"
+
+    @property
+    def governance_database(self) -> str:
+        """URL of the governance database."""
+        return self.governance_url or f"sqlite:///{self.home_path / 'governance' / 'governance.db'}"
+
+    @property
+    def keys_path(self) -> Path:
+        """Folder with signing keys."""
+        return self.keys_dir or self.home_path / "keys"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Where signed checkpoints are kept outside the database."""
+        return self.checkpoint_dir or self.home_path / "checkpoints"

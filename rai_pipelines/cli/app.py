@@ -23,7 +23,7 @@ def main() -> None:
 
 def build_app() -> typer.Typer:
     """The command with all its verbs."""
-    from rai_pipelines.cli import audits, datasheets, demo, measure, operate, policy, suites
+    from rai_pipelines.cli import audits, datasheets, demo, ledger, measure, operate, policy, suites
 
     made = typer.Typer(
         name="rai",
@@ -39,6 +39,7 @@ def build_app() -> typer.Typer:
     suites.register(made)
     measure.register(made)
     operate.register(made)
+    ledger.register(made)
     return made
 
 

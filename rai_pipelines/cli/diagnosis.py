@@ -34,12 +34,13 @@ def diagnose(settings: Settings) -> list[Diagnosis]:
         _try("home", lambda: _writable(settings)),
         _try("policy", lambda: _policy(settings)),
         _try("registry", lambda: _registry(settings)),
+        _try("governance database", lambda: _governance(settings)),
         _try("data root", lambda: f"{settings.data_path}" + ("" if settings.data_path.is_dir() else " (does not exist)"), needed=False),
         Diagnosis(
             name="pickled models",
             ok=not settings.trust_pickled_models,
             needed=False,
-            detail="loaded in this process (RAI_TRUST_PICKLED_MODELS)" if settings.trust_pickled_models else "refused",
+            detail=f"loaded unless dangerous, {settings.model_host} (RAI_TRUST_PICKLED_MODELS)" if settings.trust_pickled_models else "refused",
         ),
     ]
     found += [Diagnosis(name=name, ok=importlib.util.find_spec(name) is not None, needed=False, detail=purpose) for name, purpose in OPTIONAL.items()]
@@ -51,6 +52,16 @@ def _try(name: str, look: Callable[[], str], *, needed: bool = True) -> Diagnosi
         return Diagnosis(name=name, ok=True, needed=needed, detail=look())
     except (RaiError, OSError) as error:
         return Diagnosis(name=name, ok=False, needed=needed, detail=str(error))
+
+
+def _governance(settings: Settings) -> str:
+    from rai_pipelines.governance.database.engine import current_revision, open_governance
+
+    engine = open_governance(settings)
+    try:
+        return f"{engine.url.render_as_string(hide_password=True)}, schema {current_revision(engine)}"
+    finally:
+        engine.dispose()
 
 
 def _writable(settings: Settings) -> str:

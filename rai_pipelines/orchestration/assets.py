@@ -11,7 +11,7 @@ import dagster as dg
 
 from rai_pipelines.audit import Auditor, Step, steps
 from rai_pipelines.documents.card import render_markdown
-from rai_pipelines.errors import RaiError, RegistryUnavailable
+from rai_pipelines.errors import DatabaseError, RaiError, RegistryUnavailable
 from rai_pipelines.orchestration.checks import VERDICT_ASSET, check_results, check_specs, compliant_result, controls_on
 from rai_pipelines.orchestration.metadata import card_metadata, evidence_metadata, gate_metadata, verdict_metadata
 from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
@@ -179,7 +179,7 @@ def _attempt(act: Callable[[], T]) -> T:
     """`act()`; only what a later try can mend is tried again, everything else ends the step at once."""
     try:
         return act()
-    except RegistryUnavailable as error:
+    except (RegistryUnavailable, DatabaseError) as error:
         raise dg.RetryRequested(max_retries=OUTAGE_RETRIES, seconds_to_wait=OUTAGE_WAIT_S) from error
     except RaiError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error

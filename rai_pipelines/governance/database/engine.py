@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from rai_pipelines.errors import DatabaseError
 from rai_pipelines.governance.database.tables import APPEND_ONLY, metadata
+from rai_pipelines.settings import Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_MS = 30_000  # how long a writer waits for another one on SQLite
@@ -30,6 +31,20 @@ def open_database(url: str) -> sa.Engine:
     if found != wanted:
         shown = engine.url.render_as_string(hide_password=True)
         raise DatabaseError(f"is at schema {found or 'none'}, this version needs {wanted}", where=shown, hint="Run: rai db upgrade")
+    return engine
+
+
+def open_governance(settings: Settings) -> sa.Engine:
+    """The database that the settings name. The embedded one, which nobody else manages, is made and brought up to date when it is opened.
+
+    Raises:
+        DatabaseError: as `open_database`.
+    """
+    if settings.governance_url is not None:
+        return open_database(settings.governance_url)
+    engine = make_engine(settings.governance_database)
+    if current_revision(engine) != newest_revision():
+        upgrade(engine)
     return engine
 
 

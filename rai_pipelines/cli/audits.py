@@ -95,8 +95,9 @@ def evidence(
     assessment: Annotated[str, typer.Argument(help="For instance bias_assessment; left out: the list of what there is.")] = "",
 ) -> None:
     """Print stored evidence as JSON, verified against its digest; without an assessment, the receipts of all of it."""
-    from rai_pipelines.audit import build_auditor, steps
+    from rai_pipelines.audit import build_auditor
     from rai_pipelines.settings import load_settings
+    from rai_pipelines.steps import steps
     from rai_pipelines.subjects.names import ModelVersion
 
     subject = ModelVersion.parse(version)

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rai_pipelines.errors import ModelError
+from rai_pipelines.model_host.file_view import SHOWN_HOME
 from rai_pipelines.model_host.isolation import HostLimits
-from rai_pipelines.model_host.sandbox import MEMORY_EXIT, PROCESSES_EXIT, SETUP_EXIT, SHOWN_HOME
+from rai_pipelines.model_host.sandbox import MEMORY_EXIT, PROCESSES_EXIT, SETUP_EXIT
 from rai_pipelines.model_host.scan_parts import one_line
 from rai_pipelines.model_host.shared import RequestMemory
 from rai_pipelines.model_host.wire import WireError, pack_message, pack_table, read_message

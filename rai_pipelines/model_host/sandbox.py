@@ -23,14 +23,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from rai_pipelines.model_host import kernel
+from rai_pipelines.model_host.file_view import show_only_the_model, shown_paths
 from rai_pipelines.model_host.isolation import HostLimits, Measure
+from rai_pipelines.model_host.watch import family, memory_held
 
 PROCESSES_EXIT, MEMORY_EXIT, SETUP_EXIT = 249, 250, 251
-SHOWN_MODEL, SHOWN_HOME = "/model", "/tmp/home"  # noqa: S108  (inside the model's own file system)
 NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
-SYSTEM_PATHS = ("/usr", "/bin", "/lib", "/lib64", "/lib32", "/nix/store", "/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives")
-DEVICES = ("null", "zero", "full", "random", "urandom")
-READABLE, OPEN = 0o555, 0o777  # to whichever user the model runs as
 FIRST_PRIVATE_UID = 1_879_048_192
 NOBODY = 65_534
 LOOK_EVERY_S = 0.1
@@ -153,7 +151,7 @@ def _guard(
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     os.close(plan.lifeline)
-    folder = _show_only_the_model(plan, namespaces, note)
+    folder = show_only_the_model(plan.folder, plan.private, plan.limits.file_bytes, namespaces=namespaces, note=note)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     model = os.fork()
     if model == 0:
@@ -172,145 +170,11 @@ def _guard(
                 break
             if found == model:
                 return _exit_code(status)
-        family = _family(namespaces)
-        too_many, too_much = len(family) > plan.limits.processes, _memory_held(family) > plan.limits.memory_bytes
+        members = family(namespaces)
+        too_many, too_much = len(members) > plan.limits.processes, memory_held(members) > plan.limits.memory_bytes
         if too_many or too_much:
             os.kill(model, signal.SIGKILL)
             return PROCESSES_EXIT if too_many else MEMORY_EXIT
-
-
-def _family(namespaces: bool) -> list[Path]:
-    """The model's processes in /proc: all but the first of an own process namespace, else the descendants of this one."""
-    if namespaces:
-        return [path for path in Path("/proc").iterdir() if path.name.isdigit() and path.name != "1"]
-    found: list[str] = [str(os.getpid())]
-    for number in found:
-        for thread in Path(f"/proc/{number}/task").glob("*/children"):
-            with contextlib.suppress(OSError):  # it has just ended
-                found += thread.read_text().split()
-    return [Path("/proc") / number for number in found[1:]]
-
-
-def _memory_held(family: list[Path]) -> int:
-    """Bytes that these processes hold together; pages that several share are counted once, when it matters."""
-    page = resource.getpagesize()
-    held = 0
-    for path in family:
-        with contextlib.suppress(OSError, IndexError):  # it has just ended
-            held += int((path / "statm").read_text().split()[1]) * page
-    if held <= 2**29 or len(family) == 1:
-        return held
-    return min(held, sum(_proportional(path) for path in family))
-
-
-def _proportional(path: Path) -> int:
-    try:
-        lines = (path / "smaps_rollup").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-    except (OSError, StopIteration):
-        return 0
-
-
-def _show_only_the_model(plan: Plan, namespaces: bool, note: Callable[[str, bool, str], None]) -> Path:
-    """The folder that the model is loaded from: within a file system of system libraries, Python and itself, or a copy."""
-    failed = "there is no mount namespace"
-    if namespaces:
-        try:
-            how = _build_root(plan)
-            note("file_system", True, "own root of read-only system files and a small private folder in memory")
-            note("read_only_model", True, how)
-            return Path(SHOWN_MODEL)
-        except OSError as error:
-            failed = f"the small file system cannot be built ({error.strerror}: {error.filename})"
-    copy = Path(plan.private) / "model"
-    _copy_read_only(plan.folder, copy)
-    note("file_system", False, failed)
-    note("read_only_model", True, "private copy without write permission; the original is not named to it")
-    home = Path(plan.private) / "home"
-    home.mkdir()
-    os.chmod(home, OPEN)
-    os.environ["HOME"] = os.environ["TMPDIR"] = str(home)
-    return copy
-
-
-def _copy_read_only(folder: str, copy: Path) -> None:
-    shutil.copytree(folder, copy, dirs_exist_ok=True)
-    for parent, _, files in os.walk(copy):
-        for name in files:
-            os.chmod(Path(parent) / name, stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
-        os.chmod(parent, READABLE)
-
-
-def _show_model(folder: str, target: str) -> str:
-    """Mount the model's folder; where the model's own user could not read it, a copy in memory. Returns which."""
-    if os.getuid() != 0 or all(_others_may_read(path) for path in (Path(folder), *Path(folder).rglob("*"))):
-        _show(folder, target)
-        return "read-only mount"
-    size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
-    os.mkdir(target)
-    kernel.mount("tmpfs", target, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"size={size * 2 + 2**20}")
-    _copy_read_only(folder, Path(target))
-    kernel.make_read_only(target, deep=False)
-    return "read-only copy in memory, because only the auditor may read the original"
-
-
-def _others_may_read(path: Path) -> bool:
-    mode = path.stat().st_mode
-    return bool(mode & stat.S_IROTH) and (not path.is_dir() or bool(mode & stat.S_IXOTH))
-
-
-def _build_root(plan: Plan) -> str:
-    root = str(Path(plan.private) / "root")
-    os.mkdir(root)
-    kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
-    kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=755")
-    # first: Python itself may lie below one of them
-    for name, size in (("/tmp", plan.limits.file_bytes), ("/dev/shm", plan.limits.file_bytes)):  # noqa: S108
-        os.makedirs(root + name)
-        kernel.mount("tmpfs", root + name, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"size={size},nr_inodes=4096,mode=1777")
-    os.makedirs(root + SHOWN_HOME)
-    os.chmod(root + SHOWN_HOME, OPEN)
-    for path in _shown_paths():
-        _show(path, root + path)
-    shown = _show_model(plan.folder, root + SHOWN_MODEL)
-    for device in DEVICES:
-        _show(f"/dev/{device}", f"{root}/dev/{device}", devices=True)
-    for name in ("/proc", "/old"):
-        os.mkdir(root + name)
-    kernel.mount("proc", root + "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
-    kernel.enter_root(root, root + "/old")
-    os.rmdir("/old")
-    kernel.make_read_only("/", deep=False)
-    return shown
-
-
-def _shown_paths() -> list[str]:
-    """System libraries, this Python, and this package; of two where one holds the other, the outer alone."""
-    import rai_pipelines
-
-    package = str(Path(rai_pipelines.__file__).resolve().parent)
-    libraries = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
-    own = str(Path(sys.executable).resolve().parent.parent)
-    wanted = [*SYSTEM_PATHS, sys.prefix, sys.base_prefix, sys.exec_prefix, own, *libraries, package]
-    shown: list[str] = []
-    for path in wanted:
-        if os.path.lexists(path) and path != "/" and not any(path == outer or path.startswith(outer + "/") for outer in shown):
-            shown.append(path)
-    return shown
-
-
-def _show(path: str, target: str, *, devices: bool = False) -> None:
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    if os.path.islink(path):
-        if not os.path.lexists(target):
-            os.symlink(os.readlink(path), target)
-        return
-    if os.path.isdir(path):
-        os.makedirs(target, exist_ok=True)
-    else:
-        os.close(os.open(target, os.O_CREAT | os.O_WRONLY))
-    kernel.mount(path, target, None, kernel.MS_BIND | kernel.MS_REC)
-    kernel.make_read_only(target, deep=True, devices=devices)
 
 
 def _confine_and_serve(
@@ -384,7 +248,7 @@ def _in_first_user_namespace() -> bool:
 
 
 def _readable_by_all() -> bool:
-    folders = {path for start in _shown_paths() for path in (Path(start), *Path(start).parents)}
+    folders = {path for start in shown_paths() for path in (Path(start), *Path(start).parents)}
     return all(path.stat().st_mode & stat.S_IXOTH for path in folders if path.is_dir())
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import dagster as dg
 
-from rai_pipelines.audit import Auditor, Step, steps
+from rai_pipelines.audit import Auditor
 from rai_pipelines.documents.card import render_markdown
 from rai_pipelines.errors import DatabaseError, RaiError, RegistryUnavailable
 from rai_pipelines.orchestration.checks import VERDICT_ASSET, check_results, check_specs, compliant_result, controls_on
@@ -18,6 +18,7 @@ from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
 from rai_pipelines.orchestration.resources import AUDITOR
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.release import open_gate, write_model_card
+from rai_pipelines.steps import Step, steps
 from rai_pipelines.subjects.names import ModelVersion
 
 T = TypeVar("T")

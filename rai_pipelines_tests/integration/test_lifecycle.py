@@ -11,7 +11,7 @@ import dagster as dg
 import jsonschema
 import pytest
 
-from rai_pipelines.audit import Auditor, build_auditor, latest_verdict, steps
+from rai_pipelines.audit import Auditor, build_auditor, latest_verdict
 from rai_pipelines.cli.schemas import published_schemas
 from rai_pipelines.evidence.model import Status
 from rai_pipelines.governance.gate import GateRecord
@@ -20,6 +20,7 @@ from rai_pipelines.orchestration.jobs import AUDIT_JOB
 from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
 from rai_pipelines.policy.load import read_policy
 from rai_pipelines.policy.verdict import VerdictStatus
+from rai_pipelines.steps import steps
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines_tests.house import House, datasheet
 

@@ -1,0 +1,102 @@
+"""The assessments of an audit, in order, and which function makes each: naming them imports none of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rai_pipelines.assessments.base import Assess, Parameters
+from rai_pipelines.policy.model import Policy
+from rai_pipelines.settings import Settings
+
+
+@dataclass(frozen=True)
+class Step:
+    """One assessment in the audit. `tables` are the data whose digests its evidence names; `after` is the evidence it reads."""
+
+    name: str
+    title: str
+    tables: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+
+def steps() -> Mapping[str, Step]:
+    """The assessments of an audit, in order. Naming them imports none of them."""
+    return STEPS
+
+
+def assessment_of(name: str, policy: Policy, settings: Settings) -> tuple[Assess, Parameters]:
+    """The function that makes the assessment called `name`, and its parameters under `policy` and `settings`."""
+    match name:
+        case "registry_record":
+            from rai_pipelines.assessments.registry_record import RegistryRecordParameters, assess_registry_record
+
+            return assess_registry_record, RegistryRecordParameters()
+        case "data_validation":
+            from rai_pipelines.assessments.validation.data_validation import DataValidationParameters, assess_data_validation
+
+            return assess_data_validation, DataValidationParameters()
+        case "anonymization_check":
+            from rai_pipelines.assessments.privacy.anonymity import AnonymityParameters, assess_anonymity
+
+            return assess_anonymity, AnonymityParameters(**_anonymity_targets(policy))
+        case "bias_assessment":
+            from rai_pipelines.assessments.fairness.bias import assess_bias
+            from rai_pipelines.assessments.fairness.lattice import BiasParameters
+
+            chosen = policy.statistics
+            return assess_bias, BiasParameters(
+                resamples=chosen.resamples,
+                min_group_n=chosen.min_group_n,
+                min_denominator=chosen.min_denominator,
+                interval_level=chosen.interval_level,
+            )
+        case "performance_report":
+            from rai_pipelines.assessments.performance.figures import PerformanceParameters
+            from rai_pipelines.assessments.performance.report import assess_performance
+
+            return assess_performance, PerformanceParameters()
+        case "model_scan":
+            from rai_pipelines.assessments.security.model_scan import ModelScanParameters, assess_model_scan
+
+            return assess_model_scan, ModelScanParameters(trusted_skops_types=settings.trusted_skops_types)
+        case "drift_report":
+            from rai_pipelines.assessments.drift import DriftParameters, assess_drift
+
+            return assess_drift, DriftParameters(interval_level=policy.statistics.interval_level)
+        case "adversarial_robustness":
+            from rai_pipelines.assessments.security.robustness import RobustnessParameters, assess_robustness
+
+            return assess_robustness, RobustnessParameters()
+        case "documentation_check":
+            from rai_pipelines.assessments.documentation import DocumentationParameters, assess_documentation
+
+            return assess_documentation, DocumentationParameters()
+    raise KeyError(name)
+
+
+def _anonymity_targets(policy: Policy) -> dict[str, int]:
+    """What a recoding proposal has to reach: the k and l that the policy asks for."""
+    control = next((control for control in policy.controls if control.check == "anonymity"), None)
+    if control is None:
+        return {}
+    k, least = control.threshold.get("k_min"), control.threshold.get("l_min")
+    targets = {"l_target": least}
+    if isinstance(k, Mapping):
+        targets |= {"k_target": k.get("internal"), "k_target_public": k.get("public")}
+    return {name: max(2, math.ceil(value)) for name, value in targets.items() if isinstance(value, int | float)}
+
+
+_MEASURED = (
+    Step("registry_record", "Registry record"),
+    Step("model_scan", "Model scan"),
+    Step("data_validation", "Data validation", ("training", "evaluation")),
+    Step("anonymization_check", "Anonymisation check", ("training", "evaluation", "population")),
+    Step("bias_assessment", "Bias assessment", ("evaluation",)),
+    Step("performance_report", "Performance report", ("evaluation",)),
+    Step("adversarial_robustness", "Adversarial robustness", ("training", "evaluation")),
+    Step("drift_report", "Drift report", ("training", "evaluation", "production")),
+)
+_DOCUMENTED = Step("documentation_check", "Documentation check", after=tuple(step.name for step in _MEASURED))
+STEPS: Mapping[str, Step] = {step.name: step for step in (*_MEASURED, _DOCUMENTED)}

@@ -69,11 +69,23 @@ def assessment_of(name: str, policy: Policy, settings: Settings) -> tuple[Assess
             from rai_pipelines.assessments.security.robustness import RobustnessParameters, assess_robustness
 
             return assess_robustness, RobustnessParameters()
+        case "explainability_report":
+            from rai_pipelines.assessments.explanations.parameters import ExplanationParameters
+            from rai_pipelines.assessments.explanations.report import assess_explanations
+
+            return assess_explanations, ExplanationParameters(interval_level=policy.statistics.interval_level, **_explanation_tolerance(policy))
         case "documentation_check":
             from rai_pipelines.assessments.documentation import DocumentationParameters, assess_documentation
 
             return assess_documentation, DocumentationParameters()
     raise KeyError(name)
+
+
+def _explanation_tolerance(policy: Policy) -> dict[str, float]:
+    """What an explanation may be off by before it counts as none: what the policy allows."""
+    control = next((control for control in policy.controls if control.check == "local_explanations"), None)
+    most = control.threshold.get("additivity_error_max") if control is not None else None
+    return {"tolerance": float(most)} if isinstance(most, int | float) else {}
 
 
 def _anonymity_targets(policy: Policy) -> dict[str, int]:
@@ -96,6 +108,7 @@ _MEASURED = (
     Step("bias_assessment", "Bias assessment", ("evaluation",)),
     Step("performance_report", "Performance report", ("evaluation",)),
     Step("adversarial_robustness", "Adversarial robustness", ("training", "evaluation")),
+    Step("explainability_report", "Explainability report", ("training", "evaluation")),
     Step("drift_report", "Drift report", ("training", "evaluation", "production")),
 )
 _DOCUMENTED = Step("documentation_check", "Documentation check", after=tuple(step.name for step in _MEASURED))

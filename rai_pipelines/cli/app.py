@@ -23,7 +23,7 @@ def main() -> None:
 
 def build_app() -> typer.Typer:
     """The command with all its verbs."""
-    from rai_pipelines.cli import audits, datasheets, demo, ledger, measure, operate, policy, suites
+    from rai_pipelines.cli import audits, datasheets, demo, explain, ledger, measure, operate, policy, suites
 
     made = typer.Typer(
         name="rai",
@@ -34,6 +34,7 @@ def build_app() -> typer.Typer:
     )
     demo.register(made)
     audits.register(made)
+    explain.register(made)
     policy.register(made)
     datasheets.register(made)
     suites.register(made)

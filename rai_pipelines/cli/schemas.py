@@ -9,7 +9,9 @@ from pydantic import BaseModel, TypeAdapter
 
 def published_schemas() -> dict[str, dict[str, Any]]:
     """Schema by name: what editors check (policy, datasheet) and what the verbs print."""
+    from rai_pipelines.assessments.explanations.traces import TraceRecord
     from rai_pipelines.cli.diagnosis import Diagnosis
+    from rai_pipelines.cli.explain import ExplainOutput
     from rai_pipelines.cli.measure import MeasureOutput
     from rai_pipelines.cli.outputs import AuditOutput, CheckOutput, PolicyOutput, VerdictOutput
     from rai_pipelines.cli.suites import SuiteCheckOutput
@@ -34,6 +36,8 @@ def published_schemas() -> dict[str, dict[str, Any]]:
         "policy-output": PolicyOutput,
         "check-output": CheckOutput,
         "suite-check": SuiteCheckOutput,
+        "explain-output": ExplainOutput,
+        "decision-trace": TraceRecord,
         "demo-output": DemoResult,
     }
     schemas = {name: model.model_json_schema(by_alias=True) for name, model in models.items()}

@@ -48,7 +48,9 @@ def section_bodies(datasheet: Datasheet | None, evidence: Mapping[str, Evidence]
         "metrics": SectionBody(facts=_metrics(evidence)),
         "evaluation_data": SectionBody(facts=_data(datasheet, "evaluation"), tables=_validation(evidence)),
         "training_data": SectionBody(facts=_data(datasheet, "training"), tables=_anonymity(evidence)),
-        "quantitative_analyses": SectionBody(tables=(*_performance(evidence), *_bias(evidence), *_robustness(evidence), *_drift(evidence))),
+        "quantitative_analyses": SectionBody(
+            tables=(*_performance(evidence), *_bias(evidence), *_robustness(evidence), *_explanations(evidence), *_drift(evidence))
+        ),
         "ethical_considerations": SectionBody(facts=_ethics(datasheet)),
         "caveats": SectionBody(facts=_caveats(datasheet)),
     }
@@ -186,6 +188,26 @@ def _robustness(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
     shown = [m for m in item.measurements if m.metric in ROBUSTNESS]
     rows = tuple((m.metric.replace("_", " "), m.group or m.attribute or "", _words(m)) for m in shown)
     return (Table(caption="Adversarial robustness", columns=("figure", "attack, budget or group", "value"), rows=rows),)
+
+
+def _explanations(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
+    item = evidence.get("explainability_report")
+    if item is None or item.status is not Status.COMPLETE:
+        return ()
+    columns = ("figure", "of", "value", "interval", "rows", "state")
+    drivers = [*item.find("feature_importance"), *item.find("protected_driver_share")]
+    names = (
+        "local_explanation_coverage", "decision_from_score", "additivity_error", "surrogate_fidelity", "surrogate_fidelity_over_majority",
+        "counterfactual_coverage", "counterfactual_distance", "counterfactual_sparsity", "deletion_fidelity", "top5_stability", "rank_stability",
+        "shap_lime_agreement", "trace_replay_match",
+    )  # fmt: skip
+    quality = [found for name in names for found in item.find(name)]
+    captions = (f"What drives the model ({item.details.get('explainer')}, {item.details.get('explained_output')})", "How good its explanations are")
+    parts = zip(captions, (drivers, quality), strict=True)
+    return tuple(
+        Table(caption=caption, columns=columns, rows=tuple((m.metric.replace("_", " "), m.attribute or m.group or "", *_figure(m)) for m in found))
+        for caption, found in parts
+    )
 
 
 def _drift(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:

@@ -47,6 +47,10 @@ def chart_of(evidence: Evidence, policy: Policy | None = None) -> str | None:
         rows = [_row(item, item.metric.replace("_", " ")) for name in ("clean_accuracy", "robust_accuracy") for item in evidence.find(name)]
         rows += [_row(item, f"success of {(item.group or 'any attack').replace('_', ' ')}") for item in evidence.find("attack_success_rate")]
         return intervals(rows, title="Under attack, within the declared budget")
+    if evidence.assessment == "explainability_report":
+        rows = [_row(item, str(item.attribute)) for item in evidence.find("feature_importance")]
+        unit = evidence.details.get("explained_output")
+        return intervals(rows, title=f"What drives the model: mean absolute Shapley value ({unit})")
     if evidence.assessment == "drift_report":
         rows = [_row(item, str(item.attribute)) for item in evidence.find("psi")]
         return intervals(rows, title="Population stability index of each column, production against training")

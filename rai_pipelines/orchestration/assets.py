@@ -36,8 +36,16 @@ DEPENDENCIES = {
     "bias_assessment": ("data_validation", "model_scan"),
     "performance_report": ("data_validation", "model_scan"),
     "adversarial_robustness": ("data_validation", "model_scan"),
+    "explainability_report": ("data_validation", "model_scan"),
     "drift_report": ("data_validation",),
-    "documentation_check": ("anonymization_check", "bias_assessment", "performance_report", "adversarial_robustness", "drift_report"),
+    "documentation_check": (
+        "anonymization_check",
+        "bias_assessment",
+        "performance_report",
+        "adversarial_robustness",
+        "explainability_report",
+        "drift_report",
+    ),
 }
 KINDS = {
     "registry_record": {"mlflow"},
@@ -47,6 +55,7 @@ KINDS = {
     "bias_assessment": {"python"},
     "performance_report": {"scikitlearn"},
     "adversarial_robustness": {"python"},
+    "explainability_report": {"python"},
     "drift_report": {"duckdb"},
     "documentation_check": {"markdown"},
 }
@@ -66,6 +75,9 @@ DESCRIPTIONS = {
     "adversarial_robustness": "How many correct decisions survive small changes to inputs that a person can change, within the declared budget "
     "(HopSkipJump of the Adversarial Robustness Toolbox, a neighbour search, and exact or gradient attacks where the model allows them), with checks "
     "that each attack works.",
+    "explainability_report": "What drives the model (Shapley values, a small tree that imitates it, protected attributes and their proxies among the "
+    "drivers), whether single decisions can be explained and turned, and how good the explanations are: additivity, deletion, stability, agreement "
+    "with LIME, replayed traces. Aggregates only; rai explain answers for one row.",
     "drift_report": "How far the production table is from the training table, column by column (PSI, Jensen-Shannon, "
     "Kolmogorov-Smirnov, Wasserstein, new categories) and all together, and how much accuracy was lost where labels have "
     "arrived. Effect sizes with intervals decide.",

@@ -88,6 +88,7 @@ HEADLINES = {
     "anonymization_check": ("k_minimum", "singling_out_share", "direct_identifier_columns"),
     "performance_report": ("accuracy", "balanced_accuracy", "accuracy_over_majority"),
     "adversarial_robustness": ("clean_accuracy", "robust_accuracy", "robust_to_clean_ratio"),
+    "explainability_report": ("local_explanation_coverage", "surrogate_fidelity", "deletion_fidelity"),
     "drift_report": ("domain_classifier_auc", "performance_drop"),
     "documentation_check": ("card_sections_filled",),
     "registry_record": ("required_field_share", "responsibility_share"),

@@ -47,6 +47,11 @@ def good_evidence(risk_class: str = "limited") -> dict[str, Evidence]:
             figure("psi", 0.03, 0.0, 0.06, attribute="income", n=900, denominator=400),
             figure("performance_drop", 0.01, -0.01, 0.03, n=900, denominator=400),
         ),
+        evidence(
+            "explainability_report",
+            figure("local_explanation_coverage", 1.0, 0.993, 1.0, n=400, denominator=400),
+            figure("additivity_error", 1e-8, group="maximum", n=400),
+        ),
         evidence("documentation_check", figure("card_sections_filled", 1.0)),
     ]
     return {item.assessment: item for item in made}

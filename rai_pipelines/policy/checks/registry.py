@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from rai_pipelines.policy.checks import documentation, fairness, governance, monitoring, privacy, safety
+from rai_pipelines.policy.checks import documentation, fairness, governance, monitoring, privacy, safety, transparency
 from rai_pipelines.policy.checks.base import Check
 
 PLANNED: Mapping[str, str] = {
     "signed_review": "signed reviews are not recorded by this version",
     "windowed_fairness": "production windows are not measured by this version",
-    "local_explanations": "explanations are not measured by this version",
-    "global_report_and_traces": "explanations and decision traces are not measured by this version",
+    "global_report_and_traces": "whether every decision of production leaves a trace is not measured by this version",
     "human_review_of_decisions": "review logs are not read by this version",
     "approvals_and_ledger": "signed approvals and the ledger are not part of this version",
     "privacy_budget_and_minimisation": "differential privacy accounting and column purposes are not measured by this version",
@@ -32,7 +31,7 @@ PLANNED: Mapping[str, str] = {
 @cache
 def checks() -> Mapping[str, Check]:
     """Every check that this version can judge, by name."""
-    found = [*fairness.CHECKS, *privacy.CHECKS, *safety.CHECKS, *governance.CHECKS, *monitoring.CHECKS, *documentation.CHECKS]
+    found = [*fairness.CHECKS, *privacy.CHECKS, *safety.CHECKS, *governance.CHECKS, *monitoring.CHECKS, *documentation.CHECKS, *transparency.CHECKS]
     names = [check.name for check in found]
     if len(set(names)) != len(names) or set(names) & set(PLANNED):
         raise AssertionError(f"a check is listed twice: {names}")

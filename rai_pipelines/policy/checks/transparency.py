@@ -1,0 +1,59 @@
+"""Judges explanations: whether single decisions can be explained, and whether a global account exists and traces can be replayed."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from rai_pipelines.policy.checks.base import Check, Question, Threshold, absent_figure
+from rai_pipelines.policy.findings import Figure, Judgement, conclude
+from rai_pipelines.policy.three_state import Band, Judged, judge_exact, judge_family
+
+REPORT = "explainability_report"
+LARGEST = "maximum"
+
+
+class LocalThreshold(Threshold):
+    """Least share of decisions with an explanation that adds up, and the largest error of any explanation, in units of the explained output."""
+
+    coverage_min: float = Field(gt=0, le=1)
+    additivity_error_max: float = Field(gt=0)
+
+
+class GlobalThreshold(Threshold):
+    """Least share of decisions that a small tree gives too, and of traced decisions that come out the same again."""
+
+    surrogate_fidelity_min: float = Field(gt=0, le=1)
+    replay_match_min: float = Field(gt=0, le=1)
+
+
+def judge_local_explanations(question: Question) -> Judgement:
+    """The error is a property of the explanations that were made, so it is judged exactly; the share is a sample's."""
+    threshold: LocalThreshold = question.threshold
+    evidence = question.evidence[REPORT]
+    bands = {"local_explanation_coverage": Band(low=threshold.coverage_min), "additivity_error": Band(high=threshold.additivity_error_max)}
+    coverage = _family(question, "local_explanation_coverage", bands["local_explanation_coverage"])
+    errors = tuple(
+        judge_exact("largest additivity error", item, bands["additivity_error"]) for item in evidence.find("additivity_error", group=LARGEST)
+    )
+    errors = errors or (absent_figure("additivity_error", str(bands["additivity_error"])),)
+    return conclude(coverage + errors, passed="Sampled decisions can be explained, and the explanations add up to what the model says")
+
+
+def judge_global_explanation(question: Question) -> Judgement:
+    """Replaying is no matter of chance: a decision that does not come out the same again fails."""
+    threshold: GlobalThreshold = question.threshold
+    fidelity = _family(question, "surrogate_fidelity", Band(low=threshold.surrogate_fidelity_min))
+    band = Band(low=threshold.replay_match_min)
+    found = question.evidence[REPORT].find("trace_replay_match")
+    replays = tuple(judge_exact("traced decisions that come out the same again", item, band) for item in found)
+    replays = replays or (absent_figure("trace_replay_match", str(band)),)
+    return conclude(fidelity + replays, passed="A small tree tells what the model does, and traced decisions come out the same again")
+
+
+def _family(question: Question, metric: str, band: Band) -> tuple[Figure, ...]:
+    items = [Judged(metric.replace("_", " "), item, band) for item in question.evidence[REPORT].find(metric)]
+    return judge_family(items, alpha=question.alpha) or (absent_figure(metric, str(band)),)
+
+
+# `global_report_and_traces` (GlobalThreshold, judge_global_explanation) joins when production leaves traces: the report replays its own only.
+CHECKS = (Check("local_explanations", (REPORT,), LocalThreshold, judge_local_explanations),)

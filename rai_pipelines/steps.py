@@ -65,6 +65,10 @@ def assessment_of(name: str, policy: Policy, settings: Settings) -> tuple[Assess
             from rai_pipelines.assessments.drift import DriftParameters, assess_drift
 
             return assess_drift, DriftParameters(interval_level=policy.statistics.interval_level)
+        case "privacy_attacks":
+            from rai_pipelines.assessments.privacy_attacks.privacy_attacks import PrivacyAttackParameters, assess_privacy_attacks
+
+            return assess_privacy_attacks, PrivacyAttackParameters(interval_level=policy.statistics.interval_level)
         case "adversarial_robustness":
             from rai_pipelines.assessments.security.robustness import RobustnessParameters, assess_robustness
 
@@ -109,6 +113,7 @@ _MEASURED = (
     Step("performance_report", "Performance report", ("evaluation",)),
     Step("adversarial_robustness", "Adversarial robustness", ("training", "evaluation")),
     Step("explainability_report", "Explainability report", ("training", "evaluation")),
+    Step("privacy_attacks", "Privacy attacks", ("training", "evaluation")),
     Step("drift_report", "Drift report", ("training", "evaluation", "production")),
 )
 _DOCUMENTED = Step("documentation_check", "Documentation check", after=tuple(step.name for step in _MEASURED))

@@ -22,9 +22,9 @@ from rai_pipelines.subjects.subject import Subject
 from rai_pipelines.tables.source import TableSource, open_table
 
 LIBRARIES = (
-    "adversarial-robustness-toolbox", "dagster", "duckdb", "fairlearn", "great-expectations", "greenlet", "ibis-framework", "lightgbm", "lime",
-    "mlflow-skinny", "numpy", "onnxmltools", "onnxruntime", "pandas", "picklescan", "presidio-analyzer", "pyarrow", "scikit-learn", "scipy", "shap",
-    "skl2onnx", "skops",
+    "adversarial-robustness-toolbox", "dagster", "dp-accounting", "duckdb", "fairlearn", "great-expectations", "greenlet", "ibis-framework",
+    "lightgbm", "lime", "mlflow-skinny", "numpy", "onnxmltools", "onnxruntime", "pandas", "picklescan", "presidio-analyzer", "pyarrow",
+    "scikit-learn", "scipy", "shap", "skl2onnx", "skops",
 )  # fmt: skip
 
 

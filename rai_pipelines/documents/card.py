@@ -157,7 +157,14 @@ def render_html(card: ModelCard, charts: Mapping[str, str]) -> str:
 CHART_PLACES = {
     "evaluation_data": ("data_validation",),
     "training_data": ("anonymization_check",),
-    "quantitative_analyses": ("performance_report", "bias_assessment", "adversarial_robustness"),
+    "quantitative_analyses": (
+        "performance_report",
+        "bias_assessment",
+        "adversarial_robustness",
+        "explainability_report",
+        "privacy_attacks",
+        "drift_report",
+    ),
 }
 
 

@@ -15,6 +15,12 @@ ROBUSTNESS = frozenset(
         "median_adversarial_distance", "robust_to_clean_gap", "feature_fragility", "corrupted_accuracy", "model_queries", "crash_count",
     }
 )  # fmt: skip
+PRIVACY_ATTACKS = frozenset(
+    {
+        "membership_auc", "membership_tpr_at_fpr_1pct", "membership_auc_without_model", "generalisation_gap", "attribute_inference_advantage",
+        "dp_epsilon_recomputed", "empirical_epsilon_lower_bound",
+    }
+)  # fmt: skip
 
 
 class Fact(Record):
@@ -49,7 +55,14 @@ def section_bodies(datasheet: Datasheet | None, evidence: Mapping[str, Evidence]
         "evaluation_data": SectionBody(facts=_data(datasheet, "evaluation"), tables=_validation(evidence)),
         "training_data": SectionBody(facts=_data(datasheet, "training"), tables=_anonymity(evidence)),
         "quantitative_analyses": SectionBody(
-            tables=(*_performance(evidence), *_bias(evidence), *_robustness(evidence), *_explanations(evidence), *_drift(evidence))
+            tables=(
+                *_performance(evidence),
+                *_bias(evidence),
+                *_robustness(evidence),
+                *_explanations(evidence),
+                *_privacy_attacks(evidence),
+                *_drift(evidence),
+            )
         ),
         "ethical_considerations": SectionBody(facts=_ethics(datasheet)),
         "caveats": SectionBody(facts=_caveats(datasheet)),
@@ -208,6 +221,14 @@ def _explanations(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
         Table(caption=caption, columns=columns, rows=tuple((m.metric.replace("_", " "), m.attribute or m.group or "", *_figure(m)) for m in found))
         for caption, found in parts
     )
+
+
+def _privacy_attacks(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
+    item = evidence.get("privacy_attacks")
+    if item is None or item.status is not Status.COMPLETE:
+        return ()
+    rows = tuple((m.metric.replace("_", " "), m.group or "", m.attribute or "", _words(m)) for m in item.measurements if m.metric in PRIVACY_ATTACKS)
+    return (Table(caption="Attacks on the privacy of the training data", columns=("figure", "attack or group", "attribute", "value"), rows=rows),)
 
 
 def _drift(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:

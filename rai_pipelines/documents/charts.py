@@ -51,6 +51,10 @@ def chart_of(evidence: Evidence, policy: Policy | None = None) -> str | None:
         rows = [_row(item, str(item.attribute)) for item in evidence.find("feature_importance")]
         unit = evidence.details.get("explained_output")
         return intervals(rows, title=f"What drives the model: mean absolute Shapley value ({unit})")
+    if evidence.assessment == "privacy_attacks":
+        rows = [_row(item, str(item.group).replace("_", " ")) for item in evidence.find("membership_auc", attribute=None)]
+        rows += [_row(item, "without the model") for item in evidence.find("membership_auc_without_model")]
+        return intervals(rows, title="Members told from non-members: area under the ROC curve (line: chance)", marker=0.5)
     if evidence.assessment == "drift_report":
         rows = [_row(item, str(item.attribute)) for item in evidence.find("psi")]
         return intervals(rows, title="Population stability index of each column, production against training")

@@ -37,6 +37,7 @@ DEPENDENCIES = {
     "performance_report": ("data_validation", "model_scan"),
     "adversarial_robustness": ("data_validation", "model_scan"),
     "explainability_report": ("data_validation", "model_scan"),
+    "privacy_attacks": ("data_validation", "model_scan"),
     "drift_report": ("data_validation",),
     "documentation_check": (
         "anonymization_check",
@@ -45,6 +46,7 @@ DEPENDENCIES = {
         "adversarial_robustness",
         "explainability_report",
         "drift_report",
+        "privacy_attacks",
     ),
 }
 KINDS = {
@@ -56,6 +58,7 @@ KINDS = {
     "performance_report": {"scikitlearn"},
     "adversarial_robustness": {"python"},
     "explainability_report": {"python"},
+    "privacy_attacks": {"python"},
     "drift_report": {"duckdb"},
     "documentation_check": {"markdown"},
 }
@@ -78,6 +81,8 @@ DESCRIPTIONS = {
     "explainability_report": "What drives the model (Shapley values, a small tree that imitates it, protected attributes and their proxies among the "
     "drivers), whether single decisions can be explained and turned, and how good the explanations are: additivity, deletion, stability, agreement "
     "with LIME, replayed traces. Aggregates only; rai explain answers for one row.",
+    "privacy_attacks": "Whether the model's answers tell who was in its training data (membership inference with a positive and a negative control), "
+    "give away sensitive inputs, and fit the declared differential privacy, which is recomputed.",
     "drift_report": "How far the production table is from the training table, column by column (PSI, Jensen-Shannon, "
     "Kolmogorov-Smirnov, Wasserstein, new categories) and all together, and how much accuracy was lost where labels have "
     "arrived. Effect sizes with intervals decide.",

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from rai_pipelines.errors import DatasheetError
 from rai_pipelines.evidence.canonical import digest_of
+from rai_pipelines.subjects.privacy_budget import PrivacyDeclaration
 from rai_pipelines.yaml_documents import parse_yaml_document, read_yaml_document
 
 DATASHEET_FILE = "datasheet.yaml"
@@ -216,6 +217,7 @@ class Datasheet(_Declared):
     data: DataReferences
     robustness: RobustnessBudget = Field(default_factory=RobustnessBudget)
     fairness: FairnessScope = Field(default_factory=FairnessScope)
+    privacy: PrivacyDeclaration = Field(default_factory=PrivacyDeclaration)
 
     @model_validator(mode="after")
     def _the_task_has_its_columns(self) -> Self:

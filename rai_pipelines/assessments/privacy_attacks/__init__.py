@@ -1,0 +1,1 @@
+"""Attacks that ask a model about the people it was trained on, and the accounting of declared differential privacy."""

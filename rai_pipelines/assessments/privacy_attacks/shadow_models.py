@@ -1,0 +1,155 @@
+"""The likelihood-ratio attack (LiRA; Carlini et al. 2022), online: what the model says about a row, against refits with and without that row.
+
+Refits are clones of the native scikit-learn estimator, fitted where the model lives, to halves of the rows under attack. They see fewer rows
+than the model did, so the attack is weaker than one with the whole training table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import JsonValue
+
+from rai_pipelines.assessments.privacy_attacks.membership import Answers, Attack, Rows, best_threshold, confidence
+from rai_pipelines.errors import ModelError
+from rai_pipelines.subjects.subject import LoadedModel, Tables
+
+if TYPE_CHECKING:
+    from rai_pipelines.subjects.model_files import CheckedModel
+
+SHADOW_MODELS = "lira_online"
+TASK = "rai_pipelines.assessments.privacy_attacks.shadow_models:refit_scores"
+TRUTH = "rai_truth"
+CLIPPED = 1e-4  # probabilities are kept this far from 0 and 1, so that their logits are finite
+LEAST_DEVIATION = 1e-3
+
+
+def target_shadows(
+    model: LoadedModel, rows: Rows, answers: Answers, features: tuple[str, ...], *, models: int, most_rows: int, seed: Sequence[int]
+) -> tuple[Attack | None, str | None]:
+    """The attack on the model, or None and why it cannot be made."""
+    import pyarrow as pa
+
+    scores = answers[1]
+    if models < 2:
+        return None, "no shadow models are allowed (shadow_models)"
+    if scores is None:
+        return None, "the model gives no score"
+    chosen, inside = _halves(len(rows.truth), models, most_rows, seed)
+    people = rows.frame.iloc[chosen][list(features)]
+    table = pa.Table.from_pandas(people, preserve_index=False).append_column(TRUTH, pa.array(rows.truth[chosen]))
+    asked = {f"half{number}": pa.table({"inside": pa.array(half)}) for number, half in enumerate(inside)}
+    parameters: dict[str, JsonValue] = {"features": list(features), "seed": int(np.random.default_rng([*seed, 2]).integers(2**31))}
+    try:
+        answer, tables = model.run(TASK, parameters, {"rows": table, **asked})
+    except ModelError as error:  # a model that cannot be refitted is still open to the other attacks; the finding says why
+        return None, f"the model cannot be refitted: {error}"
+    if answer.get("refused"):
+        return None, str(answer["refused"])
+    refits = [np.asarray(tables["scores"].column(f"score{number}").to_numpy(zero_copy_only=False), dtype=float) for number in range(len(inside))]
+    if any(refit.shape != (len(chosen),) or not np.isfinite(refit).all() for refit in refits):
+        return None, "the refits give something else than one finite score per row"
+    return _attack(rows, scores, chosen, inside, np.clip(refits, 0.0, 1.0)), None
+
+
+def control_shadows(inputs: np.ndarray, rows: Rows, answers: Answers, *, models: int, seed: Sequence[int]) -> Attack:
+    """The same attack on the positive control: unpruned trees, shadowed by unpruned trees."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    assert answers[1] is not None
+    chosen, inside = _halves(len(rows.truth), models, len(rows.truth), seed)
+    refits = []
+    for number, half in enumerate(inside):
+        tree = DecisionTreeClassifier(random_state=number).fit(inputs[chosen][half], rows.truth[chosen][half])
+        refits.append(_favourable(tree, inputs[chosen], 1))
+    return _attack(rows, answers[1], chosen, inside, np.array(refits))
+
+
+def refit_scores(model: CheckedModel, parameters: Mapping[str, JsonValue], tables: Tables) -> tuple[Mapping[str, JsonValue], Tables]:
+    """Task: probabilities of the favourable outcome for all rows, from a clone of the model fitted to each half; or why there are none."""
+    import pyarrow as pa
+    from sklearn.base import BaseEstimator, clone
+
+    native, kind = model.native, type(model.native).__name__
+    if not isinstance(native, BaseEstimator) or not callable(getattr(native, "fit", None)):
+        return {"refused": f"a {kind} is no scikit-learn estimator that could be cloned and refitted"}, {}
+    classes = getattr(native, "classes_", None)
+    if model.classes is None or classes is None or len(classes) != 2 or model.favourable not in model.classes:
+        return {"refused": f"the {kind} does not have two classes of which one is favourable"}, {}
+    place = model.classes.index(model.favourable)
+    truth = tables["rows"].column(TRUTH).to_numpy(zero_copy_only=False)
+    names: Any = parameters["features"]
+    frame = tables["rows"].select([str(name) for name in names]).to_pandas()[list(model.features or names)]
+    labels = np.where(truth == 1, classes[place], classes[1 - place])
+    rng = np.random.default_rng(int(str(parameters["seed"])))
+    scores = {}
+    for number in range(len(tables) - 1):
+        half = tables[f"half{number}"].column("inside").to_numpy(zero_copy_only=False)
+        shadow = clone(native)
+        known = shadow.get_params()
+        seeds = {name: int(rng.integers(2**31)) for name in sorted(known) if name.split("__")[-1] == "random_state"}
+        single = {name: 1 for name in known if name.split("__")[-1] == "n_jobs"}
+        shadow.set_params(**seeds, **single)
+        shadow.fit(frame[half], labels[half])
+        scores[f"score{number}"] = pa.array(_favourable(shadow, frame, classes[place]))
+    return {}, {"scores": pa.table(scores)}
+
+
+def _halves(number: int, models: int, most: int, seed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The rows to use, and for each refit which of them it learns from: pairs of complements, so that each row is in half of the refits."""
+    rng = np.random.default_rng(list(seed))
+    chosen = np.sort(rng.permutation(number)[:most])
+    halves = []
+    for _ in range(models // 2):
+        half = np.zeros(len(chosen), dtype=bool)
+        half[rng.permutation(len(chosen))[: len(chosen) // 2]] = True
+        halves += [half, ~half]
+    return chosen, np.array(halves)
+
+
+def _attack(rows: Rows, scores: np.ndarray, chosen: np.ndarray, inside: np.ndarray, refits: np.ndarray) -> Attack:
+    ratio = likelihood_ratio(
+        _logit(confidence(scores, rows.truth)[chosen]), np.array([_logit(confidence(refit, rows.truth[chosen])) for refit in refits]), inside
+    )
+    score = np.full(len(scores), ratio.min() - 1.0)
+    score[chosen] = ratio
+    judged = np.isin(np.arange(len(scores)), chosen)
+    learning = rows.learning & judged
+    guess = score >= best_threshold(score[learning], rows.member[learning])
+    how = f"likelihood ratio against {len(inside)} refits, half of them with the row (online)"
+    return Attack(score, guess, judged, judged & ~rows.learning, how)
+
+
+def likelihood_ratio(said: np.ndarray, refits: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Log ratio of normal densities of logits with the row and without, shape (rows,); one variance for all rows, as there are few refits.
+
+    Args:
+        said: logits of the model under attack, shape (rows,).
+        refits: logits of the refits, shape (models, rows).
+        inside: whether each refit learnt from each row, the same shape; both kinds occur for every row.
+    """
+    means, deviations = [], []
+    for kind in (inside, ~inside):
+        counts = kind.sum(axis=0)
+        mean = (refits * kind).sum(axis=0) / counts
+        means.append(mean)
+        deviations.append(max(float(np.sqrt((((refits - mean) * kind) ** 2).sum() / kind.sum())), LEAST_DEVIATION))
+    (within, without), (spread_in, spread_out) = means, deviations
+    return np.asarray(
+        ((said - without) / spread_out) ** 2 / 2 - ((said - within) / spread_in) ** 2 / 2 + np.log(spread_out) - np.log(spread_in), dtype=float
+    )
+
+
+def _logit(probability: np.ndarray) -> np.ndarray:
+    kept = np.clip(probability, CLIPPED, 1 - CLIPPED)
+    return np.asarray(np.log(kept) - np.log1p(-kept))
+
+
+def _favourable(fitted: Any, inputs: Any, favourable: Any) -> np.ndarray:
+    """Probability of the favourable class; 0 where the half held no row of it."""
+    known = fitted.classes_.tolist()
+    if favourable not in known:
+        return np.zeros(len(inputs))
+    return np.asarray(fitted.predict_proba(inputs)[:, known.index(favourable)], dtype=float)

@@ -41,7 +41,7 @@ def found(table: pd.DataFrame, policy: Policy = POLICY) -> FindingStatus:
     return judge_control(control, policy, {"bias_assessment": made}, ASKED).status
 
 
-@pytest.mark.parametrize("rows", [200, 5_000])
+@pytest.mark.parametrize("rows", [200, pytest.param(5_000, marks=pytest.mark.slow)])
 def test_the_same_population_twice_fails_at_most_alpha(rows: int) -> None:
     rng = np.random.default_rng(20)
     draws = 150
@@ -49,6 +49,7 @@ def test_the_same_population_twice_fails_at_most_alpha(rows: int) -> None:
     assert failed / draws <= POLICY.statistics.alpha
 
 
+@pytest.mark.slow
 def test_a_model_at_the_edge_of_the_band_fails_at_most_alpha() -> None:
     rng = np.random.default_rng(21)
     draws = 150

@@ -26,6 +26,8 @@ ATTACKS = (HOP_SKIP_JUMP, BOUNDARY, VALID_NEIGHBOURS, DECISION_TREE, GRADIENT)
 SHARES = {HOP_SKIP_JUMP: 0.4, BOUNDARY: 0.3, VALID_NEIGHBOURS: 0.2, DECISION_TREE: 0.05, GRADIENT: 0.05}  # of the rows asked about
 LESS = 0.25  # the part of the effort that the check on effort compares with
 TOLERATED_FALL = 0.1  # share of the checked rows by which more effort may find less, for attacks that draw
+NOTHING_TO_BREAK = "no decision of a fragile model can be changed within the budget, so nothing shows that it works"
+CANDIDATES = 10  # times as many rows are looked through for those whose decision can be changed
 NEAR_ALL = 0.9  # of the rows that are known to have a counterexample
 
 
@@ -70,7 +72,9 @@ class Effect:
     def problem(self, epsilon: float, min_control_success: float) -> str | None:
         """Why the attack shows nothing, or None."""
         broken, rows = int(self.control.within(epsilon).sum()), len(self.control.rows)
-        if rows and broken < min_control_success * rows:
+        if not rows:
+            return NOTHING_TO_BREAK
+        if broken < min_control_success * rows:
             return f"it breaks {broken} of {rows} decisions of a fragile model"
         if self.with_full < self.with_less - TOLERATED_FALL * self.of:
             return f"with all its effort it breaks {self.with_full} of {self.of} rows, with a quarter {self.with_less}"
@@ -96,9 +100,24 @@ def starting_points(scene: Scene) -> Attacked:
     return nearest_known_counterexamples(scene.oracle, scene.space, scene.rows, scene.pool, scene.effort)
 
 
-def effects(found: Mapping[str, Attacked], scene: Scene, inside: Inside, *, starts: Attacked, control_rows: np.ndarray) -> dict[str, Effect]:
-    """How each attack of `found` does in the positive control and in the checks on effort and distance, on the first rows of `scene`."""
-    number = min(len(control_rows), len(scene.rows))
+def breakable_rows(scene: Scene, candidates: np.ndarray, number: int) -> np.ndarray:
+    """Up to `number` rows whose decision by the fragile tree some change within the budget turns over: the exact attack on its leaves knows.
+
+    What no attack could break would only say how much the budget reaches, not whether an attack works.
+    """
+    if not len(scene.space.movable):
+        return candidates[:0]
+    looked = candidates[: CANDIDATES * number]
+    tree = _fragile_tree(scene.pool, scene.seed)
+    exact = decision_tree(_oracle_of(tree), scene.space, looked, leaves=leaves_of_vectors(tree, scene.space))
+    return np.asarray(looked[exact.within(scene.budgets[0])][:number])
+
+
+def effects(
+    found: Mapping[str, Attacked], scene: Scene, inside: Inside, *, starts: Attacked, control_rows: np.ndarray, checked: int
+) -> dict[str, Effect]:
+    """How each attack of `found` does in the positive control, and in the checks on effort and distance on the first `checked` rows of `scene`."""
+    number = min(checked, len(scene.rows))
     small, begun = scene.first(number), starts.part(number)
     control = _positive_control(tuple(found), scene, control_rows)
     less = run_attacks(tuple(found), replace(small, effort=scene.effort.share(LESS)), inside, starts=begun)
@@ -150,8 +169,7 @@ def _run(name: str, scene: Scene, inside: Inside, starts: Attacked) -> Attacked:
 def _positive_control(names: Sequence[str], scene: Scene, rows: np.ndarray) -> dict[str, Attacked]:
     """Each attack on decisions that are easy to break: an unpruned tree over random labels, and lines that pass close to each row."""
     tree = _fragile_tree(scene.pool, scene.seed)
-    fragile = Oracle(lambda vectors: np.asarray(tree.predict(vectors.astype(np.float32))))
-    shown = replace(scene, oracle=fragile, rows=rows)
+    shown = replace(scene, oracle=_oracle_of(tree), rows=rows)
     inside = Inside(leaves=leaves_of_vectors(tree, scene.space))
     found = run_attacks([name for name in names if name != GRADIENT], shown, inside, starts=starting_points(shown))
     if GRADIENT in names:
@@ -168,8 +186,14 @@ def _fragile_tree(pool: np.ndarray, seed: int) -> Any:
     return tree.fit(pool.astype(np.float32), rng.integers(0, 2, size=len(pool)))
 
 
+def _oracle_of(tree: Any) -> Oracle:
+    return Oracle(lambda vectors: np.asarray(tree.predict(vectors.astype(np.float32))))
+
+
 def _close_lines(scene: Scene, rows: np.ndarray) -> Attacked:
     """Gradient attacks on one linear model per row, whose boundary lies at half the budget from it, towards the wider side of each range."""
+    if not len(rows):
+        return Attacked.nothing(rows)
     space, epsilon = scene.space, scene.budgets[0]
     rng = np.random.default_rng([scene.seed, 29])
     parts = []

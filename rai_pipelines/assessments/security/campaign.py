@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import JsonValue
 
-from rai_pipelines.assessments.security.attack_suite import Effect, Inside, Scene, effects, run_attacks, starting_points
+from rai_pipelines.assessments.security.attack_suite import Effect, Inside, Scene, breakable_rows, effects, run_attacks, starting_points
 from rai_pipelines.assessments.security.feature_space import FeatureSpace
 from rai_pipelines.assessments.security.gradients import GRADIENT, linear_weights
 from rai_pipelines.assessments.security.oracle import Attacked, confirmed
@@ -33,6 +33,7 @@ class Outcome:
 
     `effect` says how well each works, `path` how the model was asked meanwhile, `unconfirmed` how many findings the model did not confirm at
     once, `invalid` how many broke which rule of the threat model (they count as not found), `queries` how many rows the model was asked about.
+    `control_rows` are those of the positive control.
     """
 
     found: Mapping[str, Attacked]
@@ -41,6 +42,7 @@ class Outcome:
     unconfirmed: Mapping[str, int]
     invalid: Mapping[str, int]
     queries: int
+    control_rows: np.ndarray
 
 
 def attack_model(
@@ -63,10 +65,11 @@ def attack_model(
         inside = _inside(model, scene.space, attacks)
         starts = starting_points(scene)
         found = run_attacks(attacks, scene, inside, starts=starts)
-        effect = effects(found, scene, inside, starts=starts, control_rows=sampled.vectors[:control_rows])
+        breakable = breakable_rows(scene, sampled.vectors, control_rows)
+        effect = effects(found, scene, inside, starts=starts, control_rows=breakable, checked=control_rows)
     checked = {name: confirmed(scene.oracle, scene.space, scene.rows, one, instead=starts) for name, one in found.items()}
     kept, invalid = _valid({name: one for name, (one, _) in checked.items()}, scene, sampled.frame, rules, fixed)
-    return Outcome(kept, effect, path, {name: lost for name, (_, lost) in checked.items()}, invalid, scene.oracle.queries)
+    return Outcome(kept, effect, path, {name: lost for name, (_, lost) in checked.items()}, invalid, scene.oracle.queries, breakable)
 
 
 @contextmanager

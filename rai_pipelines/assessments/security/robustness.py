@@ -12,7 +12,7 @@ from pydantic import Field
 
 from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
 from rai_pipelines.assessments.scoring import feature_names
-from rai_pipelines.assessments.security.attack_suite import BLACK_BOX, Scene, together
+from rai_pipelines.assessments.security.attack_suite import BLACK_BOX, NOTHING_TO_BREAK, Scene, together
 from rai_pipelines.assessments.security.campaign import Outcome, attack_model
 from rai_pipelines.assessments.security.corruptions import measure_corruptions
 from rai_pipelines.assessments.security.example_changes import shown_changes
@@ -114,7 +114,7 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
         fixed=fixed,
     )
     nearest = together(outcome.found, scene.rows)
-    control = together({attack: one.control for attack, one in outcome.effect.items()}, sampled.vectors[: parameters.control_rows])
+    control = together({attack: one.control for attack, one in outcome.effect.items()}, outcome.control_rows)
     standing = _standing(scene, outcome, control, parameters, labelled=sampled.truth is not None)
     problems = _problems(outcome, rules.epsilon_l2, parameters)
     probes = probe_malformed_inputs(model, space, sampled.frame[list(features)])
@@ -201,6 +201,8 @@ def _standing(scene: Scene, outcome: Outcome, control: Attacked, parameters: Rob
         note = f"the attacks were ended after {parameters.time_limit_s:g} seconds"
     elif not outcome.found:
         note = "none of the chosen attacks fits the model"
+    elif not len(control.rows):
+        note = f"attack not effective: {NOTHING_TO_BREAK}"
     elif broken < parameters.min_control_success * len(control.rows):
         note = f"attack not effective: together they break {broken} of {len(control.rows)} decisions of a fragile model"
     elif all(problems):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from rai_pipelines.assessments.security.attack_suite import Effect, Inside, Scene, effects, row_seeds, run_attacks, starting_points
+from rai_pipelines.assessments.security.attack_suite import (
+    Effect,
+    Inside,
+    Scene,
+    _fragile_tree,
+    _oracle_of,
+    breakable_rows,
+    effects,
+    row_seeds,
+    run_attacks,
+    starting_points,
+)
 from rai_pipelines.assessments.security.evasion import black_box
 from rai_pipelines.assessments.security.feature_space import Feature, FeatureSpace
 from rai_pipelines.assessments.security.gradients import gradient, linear_weights
@@ -182,9 +194,24 @@ def test_every_attack_breaks_its_positive_control_and_finds_all_when_distance_do
     inside, starts = Inside(weights=np.array([1.0, -2.0, 0.5, 0.0, -0.2])), starting_points(here)
     names = ("hop_skip_jump", "boundary", "valid_neighbours", "gradient")
     found = run_attacks(names, here, inside, starts=starts)
-    effect = effects(found, here, inside, starts=starts, control_rows=here.rows[:10])
+    effect = effects(found, here, inside, starts=starts, control_rows=breakable_rows(here, here.rows, 10), checked=10)
     assert {name: one.problem(1.0, 0.5) for name, one in effect.items()} == dict.fromkeys(names)
     assert effect["hop_skip_jump"].reachable == effect["hop_skip_jump"].unbounded == 10
+
+
+def test_the_control_is_made_of_rows_that_can_be_broken_within_the_budget() -> None:
+    oracle, _ = line()
+    here = scene(oracle, budgets=(1.0, 2.0))
+    rows = breakable_rows(here, here.rows, 10)
+    assert 0 < len(rows) <= 10
+    fragile = replace(here, oracle=_oracle_of(_fragile_tree(here.pool, here.seed)), rows=rows)
+    found = run_attacks(("valid_neighbours",), fragile, Inside(), starts=Attacked.nothing(rows))
+    assert found["valid_neighbours"].within(1.0).mean() >= 0.8
+    assert not len(breakable_rows(replace(here, budgets=(1e-9,)), here.rows, 10)), "no change is that small"
+
+
+def test_without_a_row_that_could_be_broken_an_attack_shows_nothing() -> None:
+    assert "can be changed within the budget" in str(Effect(control(0, 0), 20, 5, 5, 20, 20).problem(0.5, 0.5))
 
 
 def control(broken: int, of: int) -> Attacked:

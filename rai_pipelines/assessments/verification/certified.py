@@ -1,0 +1,113 @@
+"""Certified robustness: for which rows no input that the threat model allows changes the decision, proved and not only tried."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rai_pipelines.assessments.statistics.proportions import proportion
+from rai_pipelines.assessments.verification import linear_proofs, tree_proofs
+from rai_pipelines.assessments.verification.certificates import Answer, Certificate
+from rai_pipelines.assessments.verification.clique import clique_bounds
+from rai_pipelines.assessments.verification.described_model import Described, representable
+from rai_pipelines.assessments.verification.domain import Asked, around
+from rai_pipelines.assessments.verification.linear import Linear
+from rai_pipelines.evidence.model import Interval, Measurement, State
+
+SHARES = {Answer.PROVED: "certified_share", Answer.REFUTED: "refuted_share", Answer.UNKNOWN: "unknown_share"}
+
+
+@dataclass(frozen=True)
+class Certified:
+    """Answers over rows, and proved radii in standard deviations (NaN where the work was too much)."""
+
+    answers: tuple[Answer, ...]
+    nodes: int
+    reasons: Mapping[str, int]
+    radii: np.ndarray = field(default_factory=lambda: np.empty(0))
+    clique_certified: np.ndarray = field(default_factory=lambda: np.empty(0))
+    unit: float | None = None
+
+
+def certify(described: Described, asked: Asked, rows: np.ndarray, *, epsilon: float, limit: int, clique_rows: int, most_pairs: int) -> Certified:
+    """For each row whether its decision holds all over its box; a counterexample counts once the model confirms it.
+
+    Args:
+        rows: vectors; the box of each is what its space allows.
+        limit: boxes looked at for each row.
+        clique_rows, most_pairs: rows given to the toolbox's method, and pairs of leaves for each of them.
+    """
+    form = described.form
+    if form is None:
+        return Certified((Answer.UNKNOWN,) * len(rows), 0, {described.reason or "": len(rows)})
+    found: list[Certificate] = []
+    usable = representable(form, rows)
+    decisions = asked.decisions(rows) if len(rows) else np.empty(0, dtype=int)
+    for row, fits, decision in zip(rows, usable, decisions, strict=True):
+        if not fits:
+            reason = "an unknown category, a missing value or a fraction that the form of the model does not cover"
+            found.append(Certificate(Answer.UNKNOWN, "none", reason=reason))
+        elif isinstance(form, Linear):
+            found.append(linear_proofs.prove_decision(form, asked, around(asked.space, row), int(decision)))
+        else:
+            found.append(tree_proofs.prove_decision(form, asked, around(asked.space, row), int(decision), limit=limit, near=row))
+    reasons = Counter(one.reason or "" for one in found if one.answer is Answer.UNKNOWN)
+    answers, nodes = tuple(one.answer for one in found), sum(one.nodes for one in found)
+    whole = rows[usable & ~np.isnan(rows).any(axis=1)]
+    if isinstance(form, Linear):
+        return Certified(answers, nodes, dict(reasons), _linear_radii(form, whole))
+    radii, proved, unit = (
+        clique_bounds(form, whole[:clique_rows], epsilon=epsilon, most_pairs=most_pairs) if len(whole) else (np.empty(0), np.empty(0), None)
+    )
+    return Certified(answers, nodes, dict(reasons), radii, proved, unit)
+
+
+def robust_measurements(certified: Certified, *, epsilon: float, level: float) -> list[Measurement]:
+    """`certified_share`, `refuted_share` and `unknown_share` of the rows, with `mean_bound` and, for trees, `clique_certified_share`."""
+    rows = len(certified.answers)
+    unknown = certified.answers.count(Answer.UNKNOWN)
+    note = (
+        f"no change within {epsilon:g} standard deviations of each input that can change, all at once, changes the decision; "
+        f"{unknown} of {rows} rows are unknown and count as not certified"
+    )
+    made = [
+        _share(metric, certified.answers.count(answer), rows, level, note if answer is Answer.PROVED else None) for answer, metric in SHARES.items()
+    ]
+    known = certified.radii[~np.isnan(certified.radii)]
+    cut = len(certified.radii) - len(known)
+    radius = "standard deviations by which every number may move at once; proved, so the true radius is at least that"
+    made.append(
+        Measurement(
+            metric="mean_bound", value=float(known.mean()), n=len(known), denominator=len(known), note=f"{radius}; {cut} rows were too much work"
+        )
+        if len(known)
+        else Measurement(
+            metric="mean_bound", value=None, n=0, denominator=0, state=State.UNAVAILABLE, note=f"no bound; {cut} rows were too much work"
+        )
+    )
+    if len(certified.clique_certified):
+        made.append(
+            _share(
+                "clique_certified_share", int((certified.clique_certified == 1).sum()), len(certified.clique_certified), level, "clique method alone"
+            )
+        )
+    return made
+
+
+def _share(metric: str, count: int, rows: int, level: float, note: str | None) -> Measurement:
+    if not rows:
+        return Measurement(metric=metric, value=None, n=0, denominator=0, state=State.UNDEFINED, note="no row was looked at")
+    share = proportion(count, rows, level)
+    interval: Interval | None = share.interval
+    return Measurement(metric=metric, value=share.value, interval=interval, n=rows, denominator=rows, note=note)
+
+
+def _linear_radii(form: Linear, rows: np.ndarray) -> np.ndarray:
+    """Distance to the hyperplane in the norm whose dual the weights are measured in: the largest norm over numbers that can change."""
+    steps = np.array([feature.step if feature.movable and feature.values is None else 0.0 for feature in form.space.features])
+    pull = float(np.abs(form.slopes * steps).sum())
+    gap = np.abs(form.raw(rows) - form.cut)
+    return np.minimum(gap / pull, form.space.diameter) if pull > 0 else np.full(len(rows), form.space.diameter)

@@ -1,0 +1,82 @@
+"""The model as leaves or weights, and the proof on samples that these are the model: the same scores, the same decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rai_pipelines.assessments.security.feature_space import FeatureSpace
+from rai_pipelines.assessments.verification.domain import Asked, Region
+from rai_pipelines.assessments.verification.extraction import TASK, Unsupported
+from rai_pipelines.assessments.verification.linear import Linear, linear_of
+from rai_pipelines.assessments.verification.search import ROUNDING
+from rai_pipelines.assessments.verification.trees import Ensemble, ensemble_of
+from rai_pipelines.subjects.subject import LoadedModel
+
+LARGEST_DIFFERENCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Described:
+    """`form` is None where the model could not be written down, for `reason`. `compared` rows differ by at most `difference` in score."""
+
+    form: Ensemble | Linear | None
+    reason: str | None = None
+    compared: int = 0
+    difference: float | None = None
+    left_out: int = 0
+
+
+def describe(model: LoadedModel, columns: Sequence[str], *, asked: Asked, region: Region, rows: np.ndarray, seed: int) -> Described:
+    """The model's own trees or weights, held against the model on training rows and on as many random places of the region.
+
+    Raises:
+        ModelError: the model fails, or its process answers with something else than trees or weights.
+    """
+    space = region.space
+    answer, tables = model.run(TASK, {"columns": list(columns)}, {})
+    if answer.get("kind") not in ("trees", "linear"):
+        return Described(None, f"not verified: {answer.get('reason')}")
+    try:
+        form = linear_of(answer, space) if answer["kind"] == "linear" else ensemble_of(answer, tables.get("nodes"), space)
+    except Unsupported as reason:
+        return Described(None, f"not verified: {reason}")
+    usable = rows[representable(form, rows)]
+    random = region.sample(np.random.default_rng([seed, 71]), max(len(usable), 100))
+    return _compared(form, asked, np.concatenate([usable, random]), left_out=len(rows) - len(usable))
+
+
+def representable(form: Ensemble | Linear, rows: np.ndarray) -> np.ndarray:
+    """Rows that the form can speak about: categories known, whole numbers where all of training has them; for linear models nothing missing."""
+    space = form.grid.space if isinstance(form, Ensemble) else form.space
+    whole = np.array([feature.integer and feature.values is None for feature in space.features])
+    gone = np.isnan(rows)
+    fits = ~(gone & (space.categorical | isinstance(form, Linear))).any(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(fits & ~(whole & ~gone & (rows != np.rint(rows))).any(axis=1))
+
+
+def under(described: Described, space: FeatureSpace) -> Described:
+    """The same form where the same inputs obey other rules of moving them: cells and values are those of training either way."""
+    form = described.form
+    if isinstance(form, Ensemble):
+        return replace(described, form=replace(form, grid=replace(form.grid, space=space)))
+    return described if form is None else replace(described, form=replace(form, space=space))
+
+
+def _compared(form: Ensemble | Linear, asked: Asked, vectors: np.ndarray, *, left_out: int) -> Described:
+    raw = form.raw(vectors)
+    clear = np.abs(raw - form.cut) > ROUNDING
+    decided = asked.decisions(vectors)
+    others: Any = (raw > form.cut).astype(int)[clear] != decided[clear]
+    if others.any():
+        return Described(None, f"not verified: what was read from the model decides {int(others.sum())} of {len(vectors)} rows otherwise than it")
+    scores, difference = asked.scores(vectors), 0.0
+    if form.link != "none" and scores is not None:
+        difference = float(np.abs(form.score(raw) - scores).max())
+        if difference > LARGEST_DIFFERENCE:
+            return Described(None, f"not verified: what was read from the model scores otherwise than it, by up to {difference:.3g}")
+    return Described(form, None, len(vectors), difference, left_out)

@@ -65,6 +65,10 @@ def assessment_of(name: str, policy: Policy, settings: Settings) -> tuple[Assess
             from rai_pipelines.assessments.drift import DriftParameters, assess_drift
 
             return assess_drift, DriftParameters(interval_level=policy.statistics.interval_level)
+        case "proof_certificates":
+            from rai_pipelines.assessments.verification.verification import VerificationParameters, assess_verification
+
+            return assess_verification, VerificationParameters(interval_level=policy.statistics.interval_level)
         case "privacy_attacks":
             from rai_pipelines.assessments.privacy_attacks.privacy_attacks import PrivacyAttackParameters, assess_privacy_attacks
 
@@ -113,6 +117,7 @@ _MEASURED = (
     Step("performance_report", "Performance report", ("evaluation",)),
     Step("adversarial_robustness", "Adversarial robustness", ("training", "evaluation")),
     Step("explainability_report", "Explainability report", ("training", "evaluation")),
+    Step("proof_certificates", "Proof certificates", ("training", "evaluation")),
     Step("privacy_attacks", "Privacy attacks", ("training", "evaluation")),
     Step("drift_report", "Drift report", ("training", "evaluation", "production")),
 )

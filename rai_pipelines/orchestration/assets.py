@@ -37,6 +37,7 @@ DEPENDENCIES = {
     "performance_report": ("data_validation", "model_scan"),
     "adversarial_robustness": ("data_validation", "model_scan"),
     "explainability_report": ("data_validation", "model_scan"),
+    "proof_certificates": ("data_validation", "model_scan"),
     "privacy_attacks": ("data_validation", "model_scan"),
     "drift_report": ("data_validation",),
     "documentation_check": (
@@ -47,6 +48,7 @@ DEPENDENCIES = {
         "explainability_report",
         "drift_report",
         "privacy_attacks",
+        "proof_certificates",
     ),
 }
 KINDS = {
@@ -58,6 +60,7 @@ KINDS = {
     "performance_report": {"scikitlearn"},
     "adversarial_robustness": {"python"},
     "explainability_report": {"python"},
+    "proof_certificates": {"python"},
     "privacy_attacks": {"python"},
     "drift_report": {"duckdb"},
     "documentation_check": {"markdown"},
@@ -81,6 +84,8 @@ DESCRIPTIONS = {
     "explainability_report": "What drives the model (Shapley values, a small tree that imitates it, protected attributes and their proxies among the "
     "drivers), whether single decisions can be explained and turned, and how good the explanations are: additivity, deletion, stability, agreement "
     "with LIME, replayed traces. Aggregates only; rai explain answers for one row.",
+    "proof_certificates": "Declared safety properties proved or refuted for every input of a stated box, and the share of decisions that are "
+    "certified against the declared perturbations. Trees by branch and bound over their leaves, linear models in closed form.",
     "privacy_attacks": "Whether the model's answers tell who was in its training data (membership inference with a positive and a negative control), "
     "give away sensitive inputs, and fit the declared differential privacy, which is recomputed.",
     "drift_report": "How far the production table is from the training table, column by column (PSI, Jensen-Shannon, "

@@ -89,6 +89,7 @@ HEADLINES = {
     "performance_report": ("accuracy", "balanced_accuracy", "accuracy_over_majority"),
     "adversarial_robustness": ("clean_accuracy", "robust_accuracy", "robust_to_clean_ratio"),
     "explainability_report": ("local_explanation_coverage", "surrogate_fidelity", "deletion_fidelity"),
+    "proof_certificates": ("proved_share", "certified_share", "unknown_share"),
     "privacy_attacks": ("generalisation_gap", "membership_auc_without_model", "empirical_epsilon_lower_bound"),
     "drift_report": ("domain_classifier_auc", "performance_drop"),
     "documentation_check": ("card_sections_filled",),

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from rai_pipelines.errors import DatasheetError
 from rai_pipelines.evidence.canonical import digest_of
 from rai_pipelines.subjects.privacy_budget import PrivacyDeclaration
+from rai_pipelines.subjects.safety_properties import SafetyProperty, named_once
 from rai_pipelines.yaml_documents import parse_yaml_document, read_yaml_document
 
 DATASHEET_FILE = "datasheet.yaml"
@@ -218,6 +219,12 @@ class Datasheet(_Declared):
     robustness: RobustnessBudget = Field(default_factory=RobustnessBudget)
     fairness: FairnessScope = Field(default_factory=FairnessScope)
     privacy: PrivacyDeclaration = Field(default_factory=PrivacyDeclaration)
+    safety_properties: tuple[SafetyProperty, ...] = Field(default=(), description="What must hold for every input, to be proved")
+
+    @model_validator(mode="after")
+    def _properties_are_named_once(self) -> Self:
+        named_once(self.safety_properties)
+        return self
 
     @model_validator(mode="after")
     def _the_task_has_its_columns(self) -> Self:

@@ -19,7 +19,6 @@ PLANNED: Mapping[str, str] = {
     "human_review_of_decisions": "review logs are not read by this version",
     "approvals_and_ledger": "signed approvals and the ledger are not part of this version",
     "encryption_and_attestation": "encryption and attestation are not verified by this version",
-    "formal_properties": "formal verification is not done by this version",
     "fault_drill": "fault drills are not run by this version",
     "trigger_coverage": "production triggers are not drilled by this version",
     "public_card_and_impact_assessment": "public cards and impact assessments are not written by this version",

@@ -16,6 +16,12 @@ class AdversarialThreshold(Threshold):
     crashes_max: int = Field(default=0, ge=0)
 
 
+class FormalPropertiesThreshold(Threshold):
+    """Smallest share of the declared safety properties that must be proved."""
+
+    proved_min: float = Field(gt=0, le=1)
+
+
 class AccuracyThreshold(Threshold):
     """How much better than doing nothing clever the model must be: always guessing the majority class, the mean, or a score at random."""
 
@@ -37,6 +43,18 @@ def judge_model_scan(question: Question) -> Judgement:
     band = Band(high=threshold.undecided_files_max)
     unclear = exact_figures(evidence, {"suspicious_files": band, "not_scannable_files": band})
     return conclude(decided + tuple(_undecided(figure) for figure in unclear), passed="No file of the model holds code that runs when it is loaded")
+
+
+def judge_formal_properties(question: Question) -> Judgement:
+    """Fails only where enough properties are refuted: one that the proof did not settle is undecided, and none declared is missing."""
+    threshold: FormalPropertiesThreshold = question.threshold
+    evidence = question.evidence["proof_certificates"]
+    answers = evidence.find("property_proved")
+    figures = exact_figures(evidence, {"proved_share": Band(low=threshold.proved_min)})
+    possible = sum(item.value != 0.0 for item in answers)  # proved, or not settled
+    if answers and possible / len(answers) >= threshold.proved_min:
+        figures = tuple(_undecided(figure) for figure in figures)
+    return conclude(figures, passed="Every input of the declared domain keeps to the declared safety properties")
 
 
 def _undecided(figure: Figure) -> Figure:
@@ -79,6 +97,7 @@ def _or_missing(figures: tuple[Figure, ...], metric: str) -> tuple[Figure, ...]:
 
 
 CHECKS = (
+    Check("formal_properties", ("proof_certificates",), FormalPropertiesThreshold, judge_formal_properties),
     Check("model_scan", ("model_scan",), ModelScanThreshold, judge_model_scan),
     Check("adversarial_suite", ("adversarial_robustness",), AdversarialThreshold, judge_adversarial),
     Check("accuracy_over_baseline", ("performance_report",), AccuracyThreshold, judge_accuracy),

@@ -51,7 +51,7 @@ lock: .make/uv  ## Resolve the dependencies anew
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade -q --extra dev pyproject.toml -o requirements/dev.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q --extra demo --extra build pyproject.toml -c requirements/dev.lock -o requirements/main.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q --extra dev --extra browser pyproject.toml -c requirements/dev.lock -o requirements/browser.lock
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q --extra dev --extra spark pyproject.toml -c requirements/dev.lock -o requirements/spark.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q --extra dev --extra spark --extra boosters pyproject.toml -c requirements/dev.lock -o requirements/spark.lock
 
 clean:  ## Remove the environment and the demo's home
 	rm -rf .venv .make .rai

@@ -15,6 +15,7 @@ from rai_pipelines.errors import DataError
 from rai_pipelines.tables.source import TableSource
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 MISSING = "(missing)"
@@ -95,6 +96,18 @@ def as_outcome(values: pd.Series, favourable: str) -> pd.Series:
     return _translate(values, lambda value: None if group_name(value) == MISSING else int(_outcome_name(value) == _spelled(favourable))).astype(
         "Int64"
     )
+
+
+def group_of_each(values: pd.Series, bins: Sequence[float] | None) -> np.ndarray:
+    """The group of each row of a sample in memory, named as `count_groups` names it; `bins` are the attribute's, where it has some."""
+    import numpy as np
+
+    if not bins:
+        return np.array([group_name(value) for value in values], dtype=object)
+    amounts = values.to_numpy(dtype=float, na_value=np.nan)
+    names = np.array([OUTSIDE, *bin_names(bins), OUTSIDE], dtype=object)
+    named = names[np.searchsorted(np.asarray(bins, dtype=float), np.nan_to_num(amounts), side="right")]
+    return np.where(np.isnan(amounts), MISSING, named)
 
 
 def bin_names(edges: Sequence[float]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -179,7 +178,7 @@ def test_a_loaded_model_takes_the_fast_way_and_back_and_says_which() -> None:
     assert np.array_equal(checked.score(table(seed=3)), before[1])  # type: ignore[arg-type]
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("xgboost"), reason="XGBoost is not installed")
+@pytest.mark.slow  # the libraries of make test-all
 def test_xgboost_with_named_columns_decides_alike_through_onnx() -> None:
     import xgboost
 
@@ -187,7 +186,7 @@ def test_xgboost_with_named_columns_decides_alike_through_onnx() -> None:
     assert fast_query(own, table(seed=2))[1].proved
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("catboost"), reason="CatBoost is not installed")
+@pytest.mark.slow  # the libraries of make test-all
 def test_catboost_decides_alike_through_its_own_export() -> None:
     import catboost
 

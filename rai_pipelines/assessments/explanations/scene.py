@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rai_pipelines.assessments.base import AuditContext
-from rai_pipelines.assessments.explanations.explained_model import PREDICTION, ExplainedModel, open_explained
+from rai_pipelines.assessments.explanations.explained_model import PREDICTION, ExplainedModel
 from rai_pipelines.assessments.explanations.parameters import ExplanationParameters, Plan, plan
-from rai_pipelines.assessments.explanations.shapley import Explainer, Shapley, choose_explainer
+from rai_pipelines.assessments.explanations.shapley import Explainer, Shapley, open_explainer
 from rai_pipelines.assessments.security.robust_sample import draw_rows
 
 if TYPE_CHECKING:
@@ -59,14 +59,7 @@ def open_scene(context: AuditContext, parameters: ExplanationParameters) -> Scen
     Raises:
         As `open_explained`.
     """
-    explained = open_explained(context, pool_rows=parameters.pool)
-    explainer = choose_explainer(
-        explained,
-        background_rows=parameters.background,
-        permutations=parameters.permutations,
-        tolerance=parameters.tolerance,
-        seed=context.seed,
-    )
+    explained, explainer = open_explainer(context, parameters)
     rows = plan(parameters, features=len(explained.space.features), by_answers=not explainer.method.reads)
     drawn = draw_rows(context.table("evaluation"), explained.features, rows.sample, seed=(context.seed, SAMPLE_SALT))
     order = np.random.default_rng([context.seed, SAMPLE_SALT]).permutation(len(drawn))  # so that the first rows are a sample, too

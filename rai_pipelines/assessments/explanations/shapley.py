@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rai_pipelines.assessments.explanations.explained_model import DECISION, PREDICTION, ExplainedModel
+from rai_pipelines.assessments.base import AuditContext
+from rai_pipelines.assessments.explanations.explained_model import DECISION, PREDICTION, ExplainedModel, open_explained
 from rai_pipelines.assessments.explanations.libraries import library, numpy_seed_kept
 from rai_pipelines.assessments.explanations.native_shapley import INTERVENTIONAL, PATHS, TASK, WAYS
+from rai_pipelines.assessments.explanations.parameters import ExplanationParameters
 from rai_pipelines.errors import ModelError
 from rai_pipelines.evidence.canonical import digest_of
 
@@ -112,6 +114,23 @@ class Explainer:
                 made = explainer(vectors[known], max_evals=self.permutations * (2 * width + 1), silent=True)
             values[known], base[known] = made.values, made.base_values
         return _checked(self.explained, frame, values, base, self.method.output)
+
+
+def open_explainer(context: AuditContext, parameters: ExplanationParameters) -> tuple[ExplainedModel, Explainer]:
+    """The model of an audit, and the explainer that adds up to what it answers.
+
+    Raises:
+        As `open_explained`.
+    """
+    explained = open_explained(context, pool_rows=parameters.pool)
+    explainer = choose_explainer(
+        explained,
+        background_rows=parameters.background,
+        permutations=parameters.permutations,
+        tolerance=parameters.tolerance,
+        seed=context.seed,
+    )
+    return explained, explainer
 
 
 def choose_explainer(explained: ExplainedModel, *, background_rows: int, permutations: int, tolerance: float, seed: int) -> Explainer:

@@ -17,10 +17,10 @@ import numpy as np
 from pydantic import Field, JsonValue, ValidationError
 
 from rai_pipelines.assessments.base import AuditContext, code_digest, library_versions
-from rai_pipelines.assessments.explanations.explained_model import SCORE, open_explained
+from rai_pipelines.assessments.explanations.explained_model import SCORE
 from rai_pipelines.assessments.explanations.parameters import ExplanationParameters
 from rai_pipelines.assessments.explanations.row import plain_inputs
-from rai_pipelines.assessments.explanations.shapley import Explainer, choose_explainer
+from rai_pipelines.assessments.explanations.shapley import Explainer, open_explainer
 from rai_pipelines.errors import EvidenceError
 from rai_pipelines.evidence.canonical import canonical_json, digest_of
 from rai_pipelines.evidence.model import Record
@@ -107,14 +107,7 @@ def open_traced(context: AuditContext, parameters: ExplanationParameters) -> Tra
     Raises:
         As `open_explained`.
     """
-    explained = open_explained(context, pool_rows=parameters.pool)
-    explainer = choose_explainer(
-        explained,
-        background_rows=parameters.background,
-        permutations=parameters.permutations,
-        tolerance=parameters.tolerance,
-        seed=context.seed,
-    )
+    _, explainer = open_explainer(context, parameters)
     return traced_model(context, explainer)
 
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from rai_pipelines.assessments.privacy_attacks.encoding import fit_encoder
 from rai_pipelines.assessments.privacy_attacks.membership import Answers, Rows
-from rai_pipelines.assessments.privacy_attacks.membership_figures import groups_of
 from rai_pipelines.assessments.statistics.proportions import proportion
 from rai_pipelines.assessments.statistics.uncertainty import Uncertain, normal_quantile
 from rai_pipelines.evidence.model import Interval, Measurement, State
 from rai_pipelines.subjects.datasheet import ProtectedAttribute
+from rai_pipelines.tables.contingency import group_of_each
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +98,7 @@ def _values(column: pd.Series, declared: ProtectedAttribute | None) -> tuple[np.
     if not binned and pd.api.types.is_numeric_dtype(column) and column.nunique() > MOST_VALUES:
         quarters = pd.qcut(column, 4, labels=False, duplicates="drop")
         return np.asarray(quarters.astype(str), dtype=str), "quarters of the sampled values are guessed"
-    return groups_of(column, declared or ProtectedAttribute()).astype(str), "groups as declared" if binned else None
+    return group_of_each(column, declared.bins if declared else None).astype(str), "groups as declared" if binned else None
 
 
 def _of_side(name: str, suffix: str, told: np.ndarray, alone: np.ndarray, *, least: int, level: float, what: str | None) -> list[Measurement]:

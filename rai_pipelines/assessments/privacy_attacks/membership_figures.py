@@ -15,7 +15,7 @@ from rai_pipelines.assessments.statistics.proportions import difference_of_propo
 from rai_pipelines.assessments.statistics.uncertainty import Uncertain
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.subjects.datasheet import ProtectedAttribute
-from rai_pipelines.tables.contingency import MISSING, OUTSIDE, bin_names, group_name
+from rai_pipelines.tables.contingency import group_of_each
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +98,7 @@ def group_areas(
             note = "the column is not in both tables"
             measurements.append(Measurement(metric="group_membership_auc", value=None, attribute=attribute, state=State.UNAVAILABLE, note=note))
             continue
-        groups = groups_of(frame[attribute], declared)
+        groups = group_of_each(frame[attribute], declared.bins)
         for group in sorted(set(groups.tolist())):
             chosen = (groups == group) & attack.judged
             members, others = int((chosen & member).sum()), int((chosen & ~member).sum())
@@ -127,16 +127,6 @@ def generalisation_gap(training: tuple[int, int], evaluation: tuple[int, int], l
     figure = difference_of_proportions(training, evaluation, level)
     note = f"accuracy {training[0] / training[1]:.4f} on training rows, {evaluation[0] / evaluation[1]:.4f} on evaluation rows"
     return _figure("generalisation_gap", figure, training[1] + evaluation[1], min(training[1], evaluation[1]), note=note)
-
-
-def groups_of(values: pd.Series, declared: ProtectedAttribute) -> np.ndarray:
-    """The group of each row, named as bias figures name it."""
-    if not declared.bins:
-        return np.array([group_name(value) for value in values], dtype=object)
-    amounts = values.to_numpy(dtype=float, na_value=np.nan)
-    names = np.array([OUTSIDE, *bin_names(declared.bins), OUTSIDE], dtype=object)
-    named = names[np.searchsorted(np.asarray(declared.bins, dtype=float), np.nan_to_num(amounts), side="right")]
-    return np.where(np.isnan(amounts), MISSING, named)
 
 
 def _auc(name: str, attack: Attack, member: np.ndarray, controls: Controls, problem: str | None) -> Measurement:

@@ -11,7 +11,7 @@ from rai_pipelines.assessments.security.robust_figures import Standing
 from rai_pipelines.assessments.statistics.proportions import largest_gap_interval, proportion
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.subjects.datasheet import ProtectedAttribute
-from rai_pipelines.tables.contingency import MISSING, OUTSIDE, bin_names, group_name
+from rai_pipelines.tables.contingency import group_of_each
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ def group_figures(
     """
     measurements = []
     for number, (name, attribute) in enumerate(attributes.items()):
-        groups = _groups_of(people[name], attribute)
+        groups = group_of_each(people[name], attribute.bins)
         names = sorted(set(groups.tolist()))
         attacked = np.array([int((groups[correct] == group).sum()) for group in names])
         survived = np.array([int(((groups[correct] == group) & ~broken).sum()) for group in names])
@@ -49,18 +49,6 @@ def group_figures(
             measurements.append(_of_group((name, group), (kept, of, rows), standing, min_group_n))
         measurements.append(_largest(name, names, (survived, attacked), standing=standing, least=min_group_n, seed=(seed, 31, number)))
     return measurements
-
-
-def _groups_of(values: pd.Series, attribute: ProtectedAttribute) -> np.ndarray:
-    """The group of each row, named as bias figures name it."""
-    if not attribute.bins:
-        return np.array([group_name(value) for value in values], dtype=object)
-    amounts = values.to_numpy(dtype=float, na_value=np.nan)
-    edges, labels = np.asarray(attribute.bins, dtype=float), [*bin_names(attribute.bins), OUTSIDE]
-    place = np.searchsorted(edges, amounts, side="right") - 1
-    outside = (amounts < edges[0]) | (amounts >= edges[-1])
-    named = np.array(labels, dtype=object)[np.where(outside | np.isnan(amounts), len(labels) - 1, place)]
-    return np.where(np.isnan(amounts), MISSING, named)
 
 
 def _of_group(who: tuple[str, str], counts: tuple[int, int, int], standing: Standing, least: int) -> Measurement:

@@ -56,7 +56,7 @@ def interval_share(path: Path) -> Figures:
 
     kept = {
         (disparity, name): getattr(disparity, name) for name in ("normal_pool", "resampled_gaps", "largest_gap_interval")
-    } | {(rates, name): getattr(rates, name) for name in ("proportion_limits", "ratio_of_proportions")}  # fmt: skip
+    } | {(rates, name): getattr(rates, name) for name in ("proportion_limits", "ratios_of_proportions")}  # fmt: skip
     try:
         for (module, name), function in kept.items():
             setattr(module, name, clocked(function))

@@ -105,21 +105,36 @@ def resampled_gaps(
         own = pool[1 if name == "false_positive_rate" else 0]  # true and false positive rates meet in one metric: their draws must differ
         for position, (hits, n) in enumerate(zip(successes, trials, strict=True)):
             _draw(drawn[name][position], rng, hits, n, own[position] if position < len(own) else None)
+    extremes = {name: (rates.min(axis=0), rates.max(axis=0)) for name, rates in drawn.items()}  # difference and ratio share them
     gaps = {}
     for metric in metrics:
-        rates = [drawn[name] for name in RATES[metric]]
         if not metric.endswith("ratio"):
-            gaps[metric] = np.max([rate.max(axis=0) - rate.min(axis=0) for rate in rates], axis=0)
+            spreads = [most - least for least, most in (extremes[name] for name in RATES[metric])]
+            gaps[metric] = spreads[0] if len(spreads) == 1 else np.maximum(*spreads)
             continue
-        floors = [(0.5 / np.maximum(counts[name][1], 1.0)).astype(np.float32)[:, None] for name in RATES[metric]]
-        floored = [np.maximum(rate, floor) if rate.min() <= 0 else rate for rate, floor in zip(rates, floors, strict=True)]
-        gaps[metric] = -np.log(np.min([rate.min(axis=0) / rate.max(axis=0) for rate in floored], axis=0))
+        shares = []
+        for name in RATES[metric]:
+            least, most = extremes[name]
+            if least.min() <= 0:
+                floored = np.maximum(drawn[name], (0.5 / np.maximum(counts[name][1], 1.0)).astype(np.float32)[:, None])
+                least, most = floored.min(axis=0), floored.max(axis=0)
+            shares.append(least / most)
+        gaps[metric] = -np.log(shares[0] if len(shares) == 1 else np.minimum(*shares))
     return gaps
 
 
 def normal_pool(groups: int, *, resamples: int, seed: Sequence[int]) -> np.ndarray:
-    """Standard normal draws for up to 256 groups and the two rates that one metric compares at most; shape (2, groups, resamples)."""
-    return np.random.default_rng(list(seed)).standard_normal((2, min(groups, MAX_POOL), resamples), dtype=np.float32)
+    """Standard normal draws for up to 256 groups and the two rates that one metric compares at most; shape (2, groups, resamples).
+
+    Each half has a stream of its own (`SeedSequence.spawn`), so that two threads fill them and the draws do not depend on which comes first.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = np.empty((2, min(groups, MAX_POOL), resamples), dtype=np.float32)
+    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(list(seed)).spawn(2)]
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda half, stream: stream.standard_normal(dtype=np.float32, out=half), pool, streams))
+    return pool
 
 
 def fairlearn_disparities(compared: Sequence[GroupCounts], *, labelled: bool) -> list[dict[str, float]]:

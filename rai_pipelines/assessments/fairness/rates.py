@@ -12,7 +12,8 @@ import numpy as np
 from rai_pipelines.assessments.fairness.disparity import Sizes
 from rai_pipelines.assessments.fairness.groups import JOIN, GroupCounts, rows
 from rai_pipelines.assessments.fairness.metrics import LATTICE_RATES, RATE_CELLS, effective_rates, group_rates
-from rai_pipelines.assessments.statistics.proportions import EXACT_BELOW, proportion_limits, ratio_of_proportions
+from rai_pipelines.assessments.statistics.proportions import EXACT_BELOW, proportion_limits, ratios_of_proportions
+from rai_pipelines.assessments.statistics.uncertainty import Uncertain
 from rai_pipelines.errors import DataError
 from rai_pipelines.evidence.model import Interval, Measurement, State
 
@@ -53,7 +54,13 @@ def impact_ratios(counted: GroupCounts, attributes: Mapping[str, str], sizes: Si
         why = missing_reference or f"only one group occurs: {counted.groups[0]!r}"
         return reference, [Measurement(**common, value=None, state=State.INSUFFICIENT, n=int(rows(counted.cells).sum()), note=why)]
     base = counted.groups.index(reference)
-    return reference, [_impact_ratio(counted, position, base, common, sizes) for position in range(len(counted.groups)) if position != base]
+    hits, trials = effective_rates(counted)["selection_rate"]
+    pairs = list(zip(hits.tolist(), trials.tolist(), strict=True))  # integers stay integers: four fifths is exactly 0.8
+    ratios = ratios_of_proportions(pairs, pairs[base], sizes.interval_level)
+    enough, each = enough_rows(counted, sizes), rows(counted.cells)
+    return reference, [
+        _impact_ratio(counted, ratio, _Pair(position, base, each, enough), common) for position, ratio in enumerate(ratios) if position != base
+    ]
 
 
 def enough_rows(counted: GroupCounts, sizes: Sizes) -> np.ndarray:
@@ -71,6 +78,16 @@ class _Rate:
     figures: tuple[np.ndarray, np.ndarray]
     effective: tuple[np.ndarray, np.ndarray]
     denominators: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A group and its reference by position, with the rows of every group and whether they are enough."""
+
+    position: int
+    base: int
+    rows: np.ndarray
+    enough: np.ndarray
 
 
 def _rates(rate: _Rate, sizes: Sizes) -> list[Measurement]:
@@ -154,12 +171,9 @@ def _balanced_accuracies(counted: GroupCounts, sizes: Sizes) -> list[Measurement
     return measurements
 
 
-def _impact_ratio(counted: GroupCounts, position: int, base: int, common: Mapping[str, Any], sizes: Sizes) -> Measurement:
-    sizes_of, enough = rows(counted.cells), enough_rows(counted, sizes)
-    hits, trials = effective_rates(counted)["selection_rate"]
-    pair = [(hits[at].item(), trials[at].item()) for at in (position, base)]  # integers stay integers: four fifths is exactly 0.8
-    figure = ratio_of_proportions(pair[0], pair[1], sizes.interval_level) if min(trials[position], trials[base]) > 0 else None
-    small = [f"{counted.groups[at]!r} (n={int(sizes_of[at])})" for at in (position, base) if not enough[at]]
+def _impact_ratio(counted: GroupCounts, figure: Uncertain | None, pair: _Pair, common: Mapping[str, Any]) -> Measurement:
+    position, base = pair.position, pair.base
+    small = [f"{counted.groups[at]!r} (n={int(pair.rows[at])})" for at in (position, base) if not pair.enough[at]]
     state, note = State.MEASURED, None
     if figure is None:
         state, note = State.UNDEFINED, f"nobody of the reference group {counted.groups[base]!r} has the favourable decision"
@@ -170,8 +184,8 @@ def _impact_ratio(counted: GroupCounts, position: int, base: int, common: Mappin
         value=figure.value if figure else None,
         interval=figure.interval if figure else None,
         standard_error=figure.standard_error if figure else None,
-        n=int(sizes_of[position] + sizes_of[base]),
-        denominator=int(min(sizes_of[position], sizes_of[base])),
+        n=int(pair.rows[position] + pair.rows[base]),
+        denominator=int(min(pair.rows[position], pair.rows[base])),
         reference=counted.groups[base],
         comparison=counted.groups[position],
         state=state,

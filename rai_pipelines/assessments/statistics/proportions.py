@@ -20,6 +20,7 @@ EXACT_BELOW = 25  # events or non-events
 OPPOSITE_FROM = 0.85
 Counts = tuple[float, float]  # successes, trials
 Columns = tuple[np.ndarray, np.ndarray]  # the same, elementwise
+Shares = tuple[np.ndarray, np.ndarray, np.ndarray]  # proportions with their lower and upper limits, elementwise
 
 
 def proportion_limits(successes: np.ndarray, trials: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
@@ -77,15 +78,28 @@ def ratio_of_proportions(first: Counts, second: Counts, level: float) -> Uncerta
     With an empty cell the standard error, not the value or the interval, comes from counts with 0.5 added (Haldane 1956, Anscombe 1956).
     None when nobody of the second group was selected: the ratio does not exist.
     """
+    return ratios_of_proportions([first], second, level)[0]
+
+
+def ratios_of_proportions(firsts: Sequence[Counts], second: Counts, level: float) -> list[Uncertain | None]:
+    """As `ratio_of_proportions`, for many proportions over the same one."""
+    (x2, n2), defined = second, [n1 > 0 for _, n1 in firsts]
+    if min(x2, n2) == 0 or not any(defined):
+        return [None] * len(firsts)
+    kept = [first for first, there in zip(firsts, defined, strict=True) if there]
+    columns = np.array([x for x, _ in kept], dtype=float), np.array([n for _, n in kept], dtype=float)
+    lows, highs = ratio_limits(columns, (np.array([x2], dtype=float), np.array([n2], dtype=float)), level)
+    found = iter([_ratio(first, second, (low, high), level) for first, low, high in zip(kept, lows.tolist(), highs.tolist(), strict=True)])
+    return [next(found) if there else None for there in defined]
+
+
+def _ratio(first: Counts, second: Counts, limits: tuple[float, float], level: float) -> Uncertain:
     (x1, n1), (x2, n2) = first, second
-    if min(n1, n2) == 0 or x2 == 0:
-        return None
     value = (x1 * n2) / (n1 * x2)  # integers until the one division, so that a ratio of 4/5 is exactly 0.8
     empty = min(x1, n1 - x1, x2, n2 - x2) == 0
     a, m, b, n = (x1 + 0.5, n1 + 1.0, x2 + 0.5, n2 + 1.0) if empty else (float(x1), float(n1), float(x2), float(n2))
     error = math.sqrt(max(1 / a - 1 / m + 1 / b - 1 / n, 0.0))
-    low, high = ratio_limits((np.array([x1]), np.array([n1])), (np.array([x2]), np.array([n2])), level)
-    interval = Interval(low=min(float(low[0]), value), high=max(float(high[0]), value), level=level, method="MOVER, log scale")
+    interval = Interval(low=min(limits[0], value), high=max(limits[1], value), level=level, method="MOVER, log scale")
     return Uncertain(value, error, interval)
 
 
@@ -107,12 +121,13 @@ def largest_gap_interval(value: float, rates: Sequence[tuple[np.ndarray, np.ndar
     """
     pairs = sum(len(trials) * (len(trials) - 1) for _, trials in rates)
     corrected = 1 - (1 - level) / pairs
+    plain, widened = ([_shares(rate, at) for rate in rates] for at in (level, corrected))
     if ratio:
-        low = min(float(_pairwise_ratios(*rate, level)[0].min()) for rate in rates)
-        high = min(1.0, *(float(_pairwise_ratios(*rate, corrected)[1].min()) for rate in rates))
-    else:
-        low = max(0.0, *(float(_pairwise_differences(*rate, corrected)[0].max()) for rate in rates))
-        high = min(1.0, max(float(_pairwise_differences(*rate, level)[1].max()) for rate in rates))
+        low = min(float(_pairwise_ratios(shares)[0].min()) for shares in plain)
+        high = min(1.0, *(float(_pairwise_ratios(shares)[1].min()) for shares in widened))
+    else:  # the lower limit of i minus j is minus the upper one of j minus i
+        low = max(0.0, *(-float(_upper_differences(shares).min()) for shares in widened))
+        high = min(1.0, max(float(_upper_differences(shares).max()) for shares in plain))
     method = f"pairwise {'MOVER log' if ratio else 'Newcombe'} limits, Bonferroni towards no difference"
     error = float(f"{np.std(gaps, ddof=1, dtype=float):.9g}")
     return Uncertain(value, error, Interval(low=min(low, value), high=max(high, value), level=level, method=method))
@@ -124,8 +139,11 @@ def difference_limits(first: Columns, second: Columns, level: float) -> tuple[np
     Where the groups are nearly opposite (difference beyond 0.85) both counts are at their ends and vary to one side only: the distances are
     added as they are.
     """
-    rate1, rate2 = first[0] / first[1], second[0] / second[1]
-    (low1, high1), (low2, high2) = proportion_limits(*first, level), proportion_limits(*second, level)
+    return _difference_limits(_shares(first, level), _shares(second, level))
+
+
+def _difference_limits(first: Shares, second: Shares) -> tuple[np.ndarray, np.ndarray]:
+    (rate1, low1, high1), (rate2, low2, high2) = first, second
     difference = rate1 - rate2
     opposite = np.abs(difference) > OPPOSITE_FROM
     below, above = ((rate1 - low1), (high2 - rate2)), ((high1 - rate1), (rate2 - low2))
@@ -138,8 +156,11 @@ def ratio_limits(first: Columns, second: Columns, level: float) -> tuple[np.ndar
 
     Where nobody of the first group was selected, the lower limit is 0 and the upper one the ratio of the extreme limits.
     """
-    rate1, rate2 = first[0] / first[1], second[0] / second[1]
-    (low1, high1), (low2, high2) = proportion_limits(*first, level), proportion_limits(*second, level)
+    return _ratio_limits(_shares(first, level), _shares(second, level))
+
+
+def _ratio_limits(first: Shares, second: Shares) -> tuple[np.ndarray, np.ndarray]:
+    (rate1, low1, high1), (rate2, low2, high2) = first, second
     with np.errstate(divide="ignore", invalid="ignore"):
         middle = np.log(rate1) - np.log(rate2)
         below = np.hypot(np.log(rate1) - np.log(low1), np.log(high2) - np.log(rate2))
@@ -148,20 +169,32 @@ def ratio_limits(first: Columns, second: Columns, level: float) -> tuple[np.ndar
         return np.where(nobody, 0.0, np.exp(middle - below)), np.where(nobody, high1 / low2, np.exp(middle + above))
 
 
-def _pairwise_differences(successes: np.ndarray, trials: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Limits of rate i minus rate j for all i other than j, flat."""
-    first, second = _pairs(len(trials))
-    return difference_limits((successes[first], trials[first]), (successes[second], trials[second]), level)
+def _upper_differences(shares: Shares) -> np.ndarray:
+    """Upper limits of rate i minus rate j for all i other than j, flat."""
+    rates, lows, highs = shares
+    difference, above, below = rates[:, None] - rates, highs - rates, rates - lows
+    opposite = np.abs(difference) > OPPOSITE_FROM
+    reach = np.hypot(above[:, None], below)
+    if opposite.any():
+        reach = np.where(opposite, above[:, None] + below, reach)
+    return np.asarray((difference + reach)[~np.eye(len(rates), dtype=bool)])
 
 
-def _pairwise_ratios(successes: np.ndarray, trials: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+def _pairwise_ratios(shares: Shares) -> tuple[np.ndarray, np.ndarray]:
     """Limits of rate i over rate j for all i other than j where rate j is above 0, flat; 0 and infinity where there are none."""
-    first, second = _pairs(len(trials))
-    kept = successes[second] > 0
+    first, second = _pairs(len(shares[0]))
+    kept = shares[0][second] > 0
     if not kept.any():
         return np.zeros(1), np.full(1, math.inf)
-    first, second = first[kept], second[kept]
-    return ratio_limits((successes[first], trials[first]), (successes[second], trials[second]), level)
+    return _ratio_limits(_at(shares, first[kept]), _at(shares, second[kept]))
+
+
+def _shares(counts: Columns, level: float) -> Shares:
+    return counts[0] / counts[1], *proportion_limits(*counts, level)
+
+
+def _at(shares: Shares, positions: np.ndarray) -> Shares:
+    return shares[0][positions], shares[1][positions], shares[2][positions]
 
 
 def _pairs(groups: int) -> tuple[np.ndarray, np.ndarray]:

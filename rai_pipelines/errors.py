@@ -80,3 +80,11 @@ class KeyProblem(RaiError):
 
 class DatabaseError(RaiError):
     """The governance database does not answer, or its schema is not this version's."""
+
+
+class PeopleError(DocumentError):
+    """The file of people cannot be used, or nobody in it is who is meant."""
+
+
+class DecisionRefused(RaiError):
+    """A decision is not accepted: the person may not make it, it is about something else, or it is not signed as it should be."""

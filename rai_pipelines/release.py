@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-from pydantic import JsonValue
+from typing import TYPE_CHECKING
 
 from rai_pipelines.assessments.base import unmade_evidence
 from rai_pipelines.audit import VERDICT, Auditor, evidence_of, latest_verdict
 from rai_pipelines.documents.card import ModelCard, build_card, write_card
 from rai_pipelines.errors import EvidenceError, RaiError, RegistryUnavailable
 from rai_pipelines.evidence.model import Evidence, Status
-from rai_pipelines.governance.gate import GateRecord, apply_gate, tag_failed_audit
+from rai_pipelines.governance.gate.binding import bind
+from rai_pipelines.governance.gate.record import GateRecord
 from rai_pipelines.policy.verdict import Verdict
+from rai_pipelines.steps import steps
 from rai_pipelines.subjects.datasheet import Datasheet
 from rai_pipelines.subjects.names import ModelVersion
 
+if TYPE_CHECKING:
+    from rai_pipelines.governance.gate.keeper import Gatekeeper
+
 AUDIT_RUN = "audit_run"
+MOVING = ("drift_report",)  # evidence of production data: it changes by itself, and was not what was reviewed
 
 
 def require_verdict(auditor: Auditor, version: ModelVersion) -> Verdict:
@@ -40,33 +47,49 @@ def write_model_card(auditor: Auditor, version: ModelVersion) -> tuple[ModelCard
 
 
 def open_gate(auditor: Auditor, version: ModelVersion) -> GateRecord:
-    """Tell the registry what the newest verdict means, and keep a record of it in the store and in the ledger.
+    """Take the newest verdict to the gate, tell the registry how the version stands, and keep a record of it in the store.
+
+    Verdict, state, ledger entry and what the registry has to be told are written together; a registry that is down is told later, by whoever
+    drains the outbox next.
 
     Raises:
-        RegistryUnavailable, DatabaseError: run again; the registry is told before the ledger, so that the ledger holds only what happened.
+        RegistryUnavailable, DatabaseError: run again; nothing is lost and nothing happens twice.
     """
-    from rai_pipelines.governance.database.engine import open_governance
-    from rai_pipelines.governance.ledger.storage import Happening, Ledger
+    from rai_pipelines.governance.gate.registry_sync import sync_registry
 
     verdict = require_verdict(auditor, version)
-    engine = open_governance(auditor.settings)  # before anything is changed: what could not be recorded is not done
+    with open_gatekeeper(auditor) as keeper:
+        registered = auditor.registry.get(version)
+        sheet = _datasheet(auditor, version)
+        evidence = auditor.collect(version, tuple(steps()))
+        binding = bind(verdict, evidence, submitters=registered.submitted_by, owners=_owners(sheet), moving=MOVING)
+        keeper.take_verdict(verdict, binding, created_ms=registered.created_ms)
+        record = sync_registry(keeper.engine, auditor.registry, version)
+    auditor.store.put(record, kind="release_gate", folder=version.key, status=Status.COMPLETE)
+    return record
+
+
+@contextmanager
+def open_gatekeeper(auditor: Auditor) -> Iterator[Gatekeeper]:
+    """The gatekeeper of the governance database that the auditor's settings name.
+
+    Raises:
+        DatabaseError, PeopleError, KeyProblem: the database, the people's file or a key cannot be used.
+    """
+    from rai_pipelines.governance.database.engine import open_governance
+    from rai_pipelines.governance.decisions.store import DecisionBook
+    from rai_pipelines.governance.gate.keeper import Gatekeeper
+    from rai_pipelines.governance.keys import read_public_keys
+    from rai_pipelines.governance.ledger.storage import Ledger
+    from rai_pipelines.governance.people.directory import read_directory
+
+    settings = auditor.settings
+    directory, keys = read_directory(settings.people_path), read_public_keys(settings.keys_path)
+    engine = open_governance(settings)
     try:
-        record = apply_gate(verdict, auditor.registry)
-        auditor.store.put(record, kind="release_gate", folder=version.key, status=Status.COMPLETE)
-        body: dict[str, JsonValue] = {
-            "decision": record.decision.value,
-            "verdict": verdict.status.value,
-            "verdict_digest": verdict.digest,
-            "policy_digest": verdict.policy_digest,
-            "model_digest": verdict.model_digest,
-            "datasheet_digest": verdict.datasheet_digest,
-            "evidence": {name: digest for finding in verdict.findings for name, digest in sorted(finding.evidence.items())},
-            "alias": record.alias,
-        }
-        Ledger(engine).append(Happening("gate", "system:release_gate", body, version.name, version.version))
+        yield Gatekeeper(engine, DecisionBook(Ledger(engine), directory, keys), auditor.policy, auditor.store)
     finally:
         engine.dispose()
-    return record
 
 
 def record_failed_run(auditor: Auditor, version: ModelVersion, reason: str) -> Evidence:
@@ -75,6 +98,8 @@ def record_failed_run(auditor: Auditor, version: ModelVersion, reason: str) -> E
     Raises:
         RegistryUnavailable: the record is kept, the registry was not told.
     """
+    from rai_pipelines.governance.gate.registry_sync import tag_failed_audit
+
     policy = auditor.policy
     evidence = unmade_evidence(
         AUDIT_RUN, version, reason, status=Status.ERROR, seed=auditor.settings.seed, policy=policy.label, policy_digest=policy.digest
@@ -82,6 +107,14 @@ def record_failed_run(auditor: Auditor, version: ModelVersion, reason: str) -> E
     auditor.store.put(evidence, kind=AUDIT_RUN, folder=version.key, status=Status.ERROR)
     tag_failed_audit(version, auditor.registry, judged_before=auditor.store.latest(VERDICT, version.key) is not None)
     return evidence
+
+
+def _owners(sheet: Datasheet | None) -> tuple[str, ...]:
+    """Identities of owner and deputy, as the datasheet gives them."""
+    if sheet is None:
+        return ()
+    people = (sheet.owner, *((sheet.deputy,) if sheet.deputy else ()))
+    return tuple(text for person in people for text in (person.name, person.contact))
 
 
 def _datasheet(auditor: Auditor, version: ModelVersion) -> Datasheet | None:

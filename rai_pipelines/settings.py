@@ -53,6 +53,9 @@ class Settings(BaseSettings):
         default=None,
         description="Folder for signed ledger checkpoints, best where the database's writers cannot write; default: home/checkpoints",
     )
+    people_file: Path | None = Field(
+        default=None, description="Who may decide: people with their identities, roles and keys; default: home/people.yaml"
+    )
     table_memory_limit: str = Field(
         default="2GB",
         pattern=r"^\d+(\.\d+)?\s*[KMGTkmgt]i?[Bb]$",
@@ -65,7 +68,7 @@ class Settings(BaseSettings):
     sensor_interval_s: int = Field(default=30, ge=5, le=3600, description="Seconds between two looks at the registry")
     sensor_batch: int = Field(default=200, ge=1, le=5000, description="Most runs that one sensor tick launches")
 
-    @field_validator("home", "data_root", "subjects_dir", "policy_file", "keys_dir", "checkpoint_dir")
+    @field_validator("home", "data_root", "subjects_dir", "policy_file", "keys_dir", "checkpoint_dir", "people_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None
@@ -124,3 +127,8 @@ class Settings(BaseSettings):
     def checkpoint_path(self) -> Path:
         """Where signed checkpoints are kept outside the database."""
         return self.checkpoint_dir or self.home_path / "checkpoints"
+
+    @property
+    def people_path(self) -> Path:
+        """The file of people who may decide."""
+        return self.people_file or self.home_path / "people.yaml"

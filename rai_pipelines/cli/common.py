@@ -27,6 +27,7 @@ STYLES = {
     "inconclusive": "yellow",
     "not_applicable": "dim",
     "not_in_force": "dim",
+    "waived": "yellow",
 }
 
 PIPE_WIDTH = 120  # where there is no terminal to ask

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from rai_pipelines.evidence.model import Record
-from rai_pipelines.governance.gate import GateRecord
+from rai_pipelines.governance.gate.record import GateRecord
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.verdict import Verdict
 

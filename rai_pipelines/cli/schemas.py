@@ -18,7 +18,7 @@ def published_schemas() -> dict[str, dict[str, Any]]:
     from rai_pipelines.demo.story import DemoResult
     from rai_pipelines.documents.card import ModelCard
     from rai_pipelines.evidence.model import Evidence, Receipt
-    from rai_pipelines.governance.gate import GateRecord
+    from rai_pipelines.governance.gate.record import GateRecord
     from rai_pipelines.policy.model import Policy
     from rai_pipelines.policy.verdict import Verdict
     from rai_pipelines.subjects.datasheet import Datasheet

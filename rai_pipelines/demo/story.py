@@ -25,7 +25,7 @@ from rai_pipelines.documents.card import card_folder
 from rai_pipelines.errors import RaiError
 from rai_pipelines.evidence.model import Record
 from rai_pipelines.evidence.store import EvidenceStore
-from rai_pipelines.governance.gate import TAG_VERDICT
+from rai_pipelines.governance.gate.record import TAG_VERDICT
 from rai_pipelines.orchestration.instance import prepare_instance
 from rai_pipelines.policy.verdict import Verdict
 from rai_pipelines.settings import Settings

@@ -77,6 +77,16 @@ def read_public_key(path: Path) -> Key:
         raise KeyProblem("is no public key that can be read", where=path.name, hint="Make one with: rai keys init") from error
 
 
+def read_public_keys(folder: Path) -> dict[str, Key]:
+    """Every public key in `folder` by its id; none where there is no folder.
+
+    Raises:
+        KeyProblem: a file is unreadable or stands under another key's id.
+    """
+    found = [read_public_key(path) for path in sorted(folder.glob(f"*{PUBLIC_SUFFIX}"))]
+    return {str(key.keyid): key for key in found}
+
+
 def public_key_of(content: Mapping[str, Any]) -> Key:
     """The key in its written form; its id is computed anew, so that a file cannot claim another's.
 

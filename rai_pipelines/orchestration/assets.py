@@ -175,8 +175,8 @@ def _card_asset() -> dg.AssetsDefinition:
 
 def _gate_asset() -> dg.AssetsDefinition:
     @dg.asset(
-        description="What the verdict means for the registry: tags rai.verdict, rai.policy and rai.evidence on the version, and the alias "
-        "`compliant` on the newest compliant version only.",
+        description="Takes the verdict to the gate and tells the registry how the version stands: tags rai.verdict, rai.gate, rai.policy and "
+        "rai.evidence, the alias `compliant` on the newest compliant version and `approved` on the newest one that may be used.",
         group_name=GROUP,
         kinds={"mlflow"},
         owners=OWNERS,
@@ -188,7 +188,7 @@ def _gate_asset() -> dg.AssetsDefinition:
     def release_gate(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         auditor, version = _subject_of(context)
         record = _attempt(lambda: open_gate(auditor, version))
-        context.log.info("Gate for %s: %s, alias compliant %s", version, record.decision.value, record.alias)
+        context.log.info("Gate for %s: %s, %s (%s)", version, record.decision.value, record.state.value, record.reason)
         return dg.MaterializeResult(metadata=gate_metadata(record))
 
     return release_gate

@@ -10,7 +10,7 @@ import dagster as dg
 from rai_pipelines.documents.charts import chart_of, data_uri
 from rai_pipelines.documents.text import markdown_table, markdown_text, number
 from rai_pipelines.evidence.model import Evidence, Measurement, State, Status
-from rai_pipelines.governance.gate import GateRecord
+from rai_pipelines.governance.gate.record import GateRecord
 from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.verdict import Verdict
@@ -64,9 +64,10 @@ def card_metadata(markdown: str, paths: Mapping[str, Path]) -> dict[str, dg.Meta
 
 def gate_metadata(record: GateRecord) -> dict[str, dg.MetadataValue]:
     """Metadata of the gate: the decision and what the registry was told."""
-    rows = [*record.tags.items(), ("alias compliant", record.alias.replace("_", " "))]
+    rows = [*record.tags.items(), *((f"alias {alias}", move.replace("_", " ")) for alias, move in record.aliases.items())]
     return {
         "decision": dg.MetadataValue.text(record.decision.value),
+        "state": dg.MetadataValue.text(f"{record.state.value}: {record.reason}"),
         "registry": dg.MetadataValue.md(markdown_table(("in the registry", "value"), rows)),
     }
 
@@ -76,6 +77,7 @@ _ORDER = (
     FindingStatus.ERROR,
     FindingStatus.MISSING,
     FindingStatus.INCONCLUSIVE,
+    FindingStatus.WAIVED,
     FindingStatus.PASS,
     FindingStatus.NOT_APPLICABLE,
     FindingStatus.NOT_IN_FORCE,

@@ -11,7 +11,7 @@ from rai_pipelines.policy.model import Area, Severity, Tier
 
 
 class FindingStatus(StrEnum):
-    """How a control came out. Only `pass` is a pass."""
+    """How a control came out. Only `pass` is a pass; `waived` is a failure that named people have excused for a time."""
 
     PASS = "pass"  # noqa: S105  (an outcome, not a password)
     FAIL = "fail"
@@ -20,6 +20,7 @@ class FindingStatus(StrEnum):
     MISSING = "missing"
     ERROR = "error"
     NOT_IN_FORCE = "not_in_force"
+    WAIVED = "waived"
 
 
 class Figure(Record):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from rai_pipelines.evidence.canonical import digest_of
+from rai_pipelines.policy.release_rules import ReleaseRules
 
 
 class _Frozen(BaseModel):
@@ -144,6 +145,7 @@ class Policy(_Frozen):
     tiers: TierByRisk = Field(default_factory=TierByRisk)
     inconclusive: InconclusiveByRisk = Field(default_factory=InconclusiveByRisk)
     statistics: Statistics = Field(default_factory=Statistics)
+    release: ReleaseRules = Field(default_factory=ReleaseRules)
     controls: tuple[Control, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

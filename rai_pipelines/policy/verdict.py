@@ -80,7 +80,7 @@ def judge(policy: Policy, evidence: Mapping[str, Evidence], *, model_name: str, 
     tier: Tier = getattr(policy.tiers, risk_class) if risk_class in RISK_CLASSES else Tier.ADVANCED
     asked = Asked(tier=tier, release_class=release_class, day=day, look=look)
     findings = tuple(judge_control(control, policy, evidence, asked) for control in policy.controls)
-    status, reasons = _consequence(findings, policy, risk_class)
+    status, reasons = consequence(findings, policy, risk_class)
     return Verdict(
         model_name=model_name,
         model_version=model_version,
@@ -169,8 +169,11 @@ def _unusable(assessments: tuple[str, ...], evidence: Mapping[str, Evidence]) ->
 _UNMET = (FindingStatus.FAIL, FindingStatus.MISSING, FindingStatus.ERROR)
 
 
-def _consequence(findings: tuple[Finding, ...], policy: Policy, risk_class: str) -> tuple[VerdictStatus, tuple[str, ...]]:
-    """The status, and one sentence for every finding that is in the way (or a warning, when nothing is)."""
+def consequence(findings: tuple[Finding, ...], policy: Policy, risk_class: str) -> tuple[VerdictStatus, tuple[str, ...]]:
+    """The status, and one sentence for every finding that is in the way (or a warning, when nothing is).
+
+    A waived finding is not in the way; with nothing but waived ones, there is still nothing that could be judged.
+    """
     blocking = [item for item in findings if item.status in _UNMET and item.severity.blocks]
     asking = [item for item in findings if item.status in _UNMET and not item.severity.blocks]
     undecided = [item for item in findings if item.status is FindingStatus.INCONCLUSIVE]

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 PAGE_SIZE = 500
 CONNECT_TIMEOUT_S = 5
 LIVE_TAG_VALUE = "production"
+SUBMITTER_TAG, RUN_USER_TAG = "rai.submitted_by", "mlflow.user"
 FILES_FOLDER = "files"
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
@@ -79,7 +81,11 @@ class MlflowRegistry:
     def get(self, version: ModelVersion) -> RegisteredVersion:
         """See `ModelRegistry.get`."""
         with self._answering(version):
-            found = _registered(self._client().get_model_version(version.name, version.version))
+            kept = self._client().get_model_version(version.name, version.version)
+            found = _registered(kept)
+            runner = self._runner(kept.run_id)
+        if found is not None and runner:
+            found = replace(found, submitted_by=tuple(dict.fromkeys((*found.submitted_by, runner))))
         if found is None:
             raise UnknownModelVersion("cannot be used as a partition key", where=str(version), hint="Register the model under another name")
         return found
@@ -161,6 +167,20 @@ class MlflowRegistry:
                     raise
             made = client.create_model_version(name, source=str(source), tags=dict(tags or {}))
         return ModelVersion(name, str(made.version))
+
+    def _runner(self, run_id: str | None) -> str | None:
+        """Who ran the run that the version came from; None where there is no run (any more)."""
+        from mlflow.exceptions import MlflowException
+
+        if not run_id:
+            return None
+        try:
+            user = self._client().get_run(run_id).data.tags.get(RUN_USER_TAG)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+        return str(user) if user else None
 
     def _newest_first(self) -> Iterator[RegisteredVersion]:
         """Every version, newest first. A version registered meanwhile shifts pages: an item can come twice, never be lost."""
@@ -259,7 +279,9 @@ def _whole_milliseconds(ordered: Sequence[RegisteredVersion], limit: int) -> Seq
 
 def _registered(found: Any) -> RegisteredVersion | None:
     for version in _usable(found.name, found.version):
-        return RegisteredVersion(version=version, created_ms=int(found.creation_timestamp), tags=dict(sorted((found.tags or {}).items())))
+        tags = dict(sorted((found.tags or {}).items()))
+        said = [str(one) for one in (getattr(found, "user_id", None), tags.get(SUBMITTER_TAG)) if one]
+        return RegisteredVersion(version=version, created_ms=int(found.creation_timestamp), tags=tags, submitted_by=tuple(dict.fromkeys(said)))
     return None
 
 

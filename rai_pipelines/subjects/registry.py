@@ -15,11 +15,12 @@ from rai_pipelines.subjects.names import ModelVersion
 
 @dataclass(frozen=True)
 class RegisteredVersion:
-    """A version as the registry lists it. `created_ms` is milliseconds since 1970, UTC."""
+    """A version as the registry lists it. `created_ms` is milliseconds since 1970, UTC; `submitted_by` the identities that registered it."""
 
     version: ModelVersion
     created_ms: int
     tags: Mapping[str, str] = field(default_factory=dict)
+    submitted_by: tuple[str, ...] = ()
 
 
 class ModelRegistry(Protocol):
@@ -33,7 +34,7 @@ class ModelRegistry(Protocol):
         """
 
     def get(self, version: ModelVersion) -> RegisteredVersion:
-        """One version; raises `UnknownModelVersion`."""
+        """One version, with everybody whom the registry says it was submitted by; raises `UnknownModelVersion`."""
 
     def live_versions(self) -> Sequence[ModelVersion]:
         """Versions that a live alias or the live tag points at."""

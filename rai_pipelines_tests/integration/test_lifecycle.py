@@ -14,7 +14,7 @@ import pytest
 from rai_pipelines.audit import Auditor, build_auditor, latest_verdict
 from rai_pipelines.cli.schemas import published_schemas
 from rai_pipelines.evidence.model import Status
-from rai_pipelines.governance.gate import GateRecord
+from rai_pipelines.governance.gate.record import GateRecord
 from rai_pipelines.orchestration.build import build_definitions
 from rai_pipelines.orchestration.jobs import AUDIT_JOB
 from rai_pipelines.orchestration.partitions import MODEL_VERSIONS

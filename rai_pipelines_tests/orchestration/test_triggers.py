@@ -12,7 +12,7 @@ import pytest
 from rai_pipelines.audit import VERDICT, build_auditor
 from rai_pipelines.evidence.model import Evidence, Status
 from rai_pipelines.evidence.store import LocalEvidenceStore
-from rai_pipelines.governance.gate import COULD_NOT_AUDIT, TAG_VERDICT
+from rai_pipelines.governance.gate.registry_sync import COULD_NOT_AUDIT, TAG_VERDICT
 from rai_pipelines.orchestration.build import build_definitions
 from rai_pipelines.orchestration.jobs import AUDIT_JOB, TAG_MONTH, TAG_RUN_KEY
 from rai_pipelines.orchestration.partitions import MODEL_VERSIONS

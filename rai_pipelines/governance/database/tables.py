@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import sqlalchemy as sa
+
+
+class Moment(sa.types.TypeDecorator[datetime]):
+    """A moment in UTC as text that sorts by time, the same on every database: SQLite would forget the time zone."""
+
+    impl = sa.String(27)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> str | None:
+        """`2026-12-01T09:00:00.000000Z`."""
+        return None if value is None else value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> datetime | None:
+        """Timezone-aware."""
+        return None if value is None else datetime.fromisoformat(value)
+
 
 NAMES = {"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"}
 metadata = sa.MetaData(naming_convention=NAMES)
@@ -24,4 +42,125 @@ ledger_checkpoints = sa.Table(
     sa.Column("envelope", sa.Text(), nullable=False),
 )
 
-APPEND_ONLY = ("ledger_entries", "ledger_checkpoints")
+
+NAME, DIGEST, MOMENT = sa.String(300), sa.String(71), Moment()
+
+judgements = sa.Table(  # every verdict that came to the gate
+    "judgements",
+    metadata,
+    sa.Column("id", sa.Integer(), primary_key=True),
+    sa.Column("model_name", NAME, nullable=False),
+    sa.Column("model_version", NAME, nullable=False),
+    sa.Column("verdict_digest", DIGEST, nullable=False),
+    sa.Column("status", sa.String(20), nullable=False),
+    sa.Column("effective_status", sa.String(20), nullable=False),  # after waivers
+    sa.Column("risk_class", sa.String(20), nullable=False),
+    sa.Column("policy_digest", DIGEST, nullable=False),
+    sa.Column("binding_digest", DIGEST, nullable=False),
+    sa.Column("judged_for", sa.Date(), nullable=False),
+    sa.Column("recorded_at", MOMENT, nullable=False),
+    sa.Index("ix_judgements_model_name", "model_name", "model_version", "id"),
+)
+
+bindings = sa.Table(  # what an approval is about, word for word
+    "bindings",
+    metadata,
+    sa.Column("digest", DIGEST, primary_key=True),
+    sa.Column("content", sa.Text(), nullable=False),
+)
+
+waivers = sa.Table(
+    "waivers",
+    metadata,
+    sa.Column("id", DIGEST, primary_key=True),
+    sa.Column("control", sa.String(20), nullable=False),
+    sa.Column("model_name", NAME, nullable=False),
+    sa.Column("model_version", NAME, nullable=True),  # null: every version
+    sa.Column("until", sa.Date(), nullable=False),
+    sa.Column("content", sa.Text(), nullable=False),
+    sa.Index("ix_waivers_model_name", "model_name"),
+)
+
+decisions = sa.Table(  # signed; the envelope is what counts, the other columns find it
+    "decisions",
+    metadata,
+    sa.Column("id", DIGEST, primary_key=True),
+    sa.Column("kind", sa.String(20), nullable=False),
+    sa.Column("model_name", NAME, nullable=False),
+    sa.Column("model_version", NAME, nullable=True),
+    sa.Column("subject", DIGEST, nullable=False),
+    sa.Column("recorded_at", MOMENT, nullable=False),
+    sa.Column("sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),  # of its entry in the ledger
+    sa.Column("envelope", sa.Text(), nullable=False),
+    sa.Index("ix_decisions_subject", "subject"),
+    sa.Index("ix_decisions_model_name", "model_name", "model_version"),
+)
+
+texts = sa.Table(  # what people wrote; can be deleted, and what was signed still verifies
+    "texts",
+    metadata,
+    sa.Column("digest", DIGEST, primary_key=True),
+    sa.Column("content", sa.Text(), nullable=False),
+)
+
+gates = sa.Table(  # the state of every version, derived from the tables above
+    "gates",
+    metadata,
+    sa.Column("model_name", NAME, primary_key=True),
+    sa.Column("model_version", NAME, primary_key=True),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("since", MOMENT, nullable=False),
+    sa.Column("reason", sa.Text(), nullable=False),
+    sa.Column("approved_until", MOMENT, nullable=True),
+    sa.Column("risk_class", sa.String(20), nullable=False),
+    sa.Column("severity", sa.String(20), nullable=False),  # of the worst finding in the way
+    sa.Column("effective_status", sa.String(20), nullable=False),
+    sa.Column("binding_digest", DIGEST, nullable=False),
+    sa.Column("verdict_digest", DIGEST, nullable=False),
+    sa.Column("policy", sa.String(180), nullable=False),  # id@version and digest, as people read it
+    sa.Column("policy_digest", DIGEST, nullable=False),
+    sa.Column("created_ms", sa.BigInteger(), nullable=False),  # when the version was registered
+    sa.Column("due_at", MOMENT, nullable=True),  # when the state changes by itself: an approval or a waiver ends
+    sa.Index("ix_gates_state", "state", "since"),
+    sa.Index("ix_gates_due_at", "due_at"),
+)
+
+gate_transitions = sa.Table(
+    "gate_transitions",
+    metadata,
+    sa.Column("id", sa.Integer(), primary_key=True),
+    sa.Column("model_name", NAME, nullable=False),
+    sa.Column("model_version", NAME, nullable=False),
+    sa.Column("before", sa.String(20), nullable=True),
+    sa.Column("after", sa.String(20), nullable=False),
+    sa.Column("reason", sa.Text(), nullable=False),
+    sa.Column("binding_digest", DIGEST, nullable=False),
+    sa.Column("recorded_at", MOMENT, nullable=False),
+    sa.Index("ix_gate_transitions_model_name", "model_name", "model_version", "id"),
+)
+
+outbox = sa.Table(  # what others have still to be told; see governance/outbox.py
+    "outbox",
+    metadata,
+    sa.Column("id", sa.Integer(), primary_key=True),
+    sa.Column("kind", sa.String(40), nullable=False),
+    sa.Column("key", sa.String(700), nullable=False),
+    sa.Column("payload", sa.Text(), nullable=False),
+    sa.Column("created_at", MOMENT, nullable=False),
+    sa.Column("due_at", MOMENT, nullable=False),
+    sa.Column("attempts", sa.Integer(), nullable=False),
+    sa.Column("generation", sa.Integer(), nullable=False),  # counts how often the same thing had to be told anew
+    sa.Column("done_at", MOMENT, nullable=True),
+    sa.Column("problem", sa.Text(), nullable=True),
+    sa.UniqueConstraint("kind", "key", name="uq_outbox_kind"),
+    sa.Index("ix_outbox_done_at", "done_at", "due_at"),
+)
+
+heartbeats = sa.Table(  # when a part of this software last did its round
+    "heartbeats",
+    metadata,
+    sa.Column("name", sa.String(80), primary_key=True),
+    sa.Column("at", MOMENT, nullable=False),
+)
+
+APPEND_ONLY = ("ledger_entries", "ledger_checkpoints", "judgements", "bindings", "waivers", "decisions", "gate_transitions")

@@ -72,14 +72,7 @@ class Ledger:
         Raises:
             LedgerError: it holds personal data or is too large.
         """
-        if connection.dialect.name == "postgresql":  # one writer at a time; SQLite's transactions are begun that way
-            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({LOCK})"))
-        newest = connection.execute(
-            sa.select(ledger_entries.c.sequence, ledger_entries.c.hash, ledger_entries.c.content).order_by(ledger_entries.c.sequence.desc()).limit(1)
-        ).first()
-        now = self.clock()
-        if newest is not None:
-            now = max(now, read_entry(newest.content).recorded_at)
+        newest, now = self._lock(connection)
         try:
             entry = LedgerEntry(
                 sequence=1 if newest is None else newest.sequence + 1,
@@ -99,6 +92,21 @@ class Ledger:
         content, sealed = seal(entry)
         connection.execute(ledger_entries.insert().values(sequence=entry.sequence, hash=sealed, previous=entry.previous, content=content))
         return entry
+
+    def lock(self, connection: sa.Connection) -> datetime:
+        """Make the caller's transaction the only writer until it ends; returns the time of the ledger, which never goes back.
+
+        Decisions are made by this time: a clock that was set back does not bring an expired waiver to life.
+        """
+        return self._lock(connection)[1]
+
+    def _lock(self, connection: sa.Connection) -> tuple[Any, datetime]:
+        if connection.dialect.name == "postgresql":  # one writer at a time; SQLite's transactions are begun that way
+            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+        columns = ledger_entries.c
+        newest = connection.execute(sa.select(columns.sequence, columns.hash, columns.content).order_by(columns.sequence.desc()).limit(1)).first()
+        now = self.clock()
+        return newest, now if newest is None else max(now, read_entry(newest.content).recorded_at)
 
     def rows(self, *, after: int = 0) -> Iterator[tuple[int, str, str]]:
         """(sequence, hash, content) of the entries after that one, in order, a page at a time."""

@@ -1,0 +1,124 @@
+"""One signed decision: who says what about which digests, in an in-toto statement that anybody with the public key can verify."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from rai_pipelines.errors import DecisionRefused, KeyProblem
+from rai_pipelines.evidence.canonical import canonical_json, digest_of
+from rai_pipelines.evidence.model import Record
+from rai_pipelines.governance.keys import open_statement, sign_statement
+from rai_pipelines.governance.ledger.entry import Digest
+from rai_pipelines.governance.people.directory import Directory
+from rai_pipelines.governance.people.identity import canonical_identity
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner, Key
+
+PREDICATE = "urn:rai-pipelines:decision:v1"
+SUBJECT = "decided-on"
+
+
+class DecisionKind(StrEnum):
+    """What a person can say. A comment changes nothing; dissent is a comment or a rejection, and both are kept."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    COMMENT = "comment"
+    REVOKE = "revoke"
+    WAIVE = "waive"
+    REVIEW = "review"
+
+
+class Words(Record):
+    """What a person wrote. Kept apart from the signed statement, which names its digest, so that it can be deleted.
+
+    `meaning` says what the signature means ("I reviewed the bias assessment and accept ..."); `conditions` are what an approval asks for.
+    """
+
+    meaning: str = Field(min_length=10, max_length=4000)
+    conditions: tuple[str, ...] = Field(default=(), max_length=20)
+
+
+class Decision(Record):
+    """What is signed.
+
+    `subject` is the digest of what is decided on: a binding (approve, reject, revoke, comment), a waiver, or what a review is about.
+    `binding` lists the digests of model, data, policy and evidence behind it, so that the envelope says them by itself.
+    """
+
+    schema_version: Literal["rai.decision/v1"] = "rai.decision/v1"
+    kind: DecisionKind
+    model_name: str
+    model_version: str | None
+    subject: Digest
+    binding: dict[str, Digest] = Field(default_factory=dict)
+    person: str
+    role: str | None = None
+    review: str | None = Field(default=None, description="For a review: which one")
+    words: Digest
+    made_at: datetime
+    nonce: str = Field(default_factory=lambda: secrets.token_hex(8), description="Two decisions of the same words are two decisions")
+
+
+@dataclass(frozen=True)
+class SignedDecision:
+    """A decision with its envelope, the key that signed it, and what identifies it."""
+
+    decision: Decision
+    envelope: Mapping[str, Any]
+    keyid: str
+    id: str
+
+
+def sign_decision(decision: Decision, signer: CryptoSigner) -> SignedDecision:
+    """The decision in an envelope signed with `signer`."""
+    subjects = {SUBJECT: decision.subject, **decision.binding}
+    predicate = json.loads(canonical_json(decision))
+    envelope = sign_statement({name: digest.removeprefix("sha256:") for name, digest in subjects.items()}, PREDICATE, predicate, signer)
+    return SignedDecision(decision, envelope, str(signer.public_key.keyid), identity_of(envelope))
+
+
+def open_decision(envelope: Mapping[str, Any], directory: Directory, keys: Mapping[str, Key]) -> SignedDecision:
+    """The decision in `envelope`: signed with a key of the person it names, and about the digests that it lists.
+
+    Raises:
+        DecisionRefused: malformed, not signed by a known key, or signed with somebody else's.
+    """
+    known = [keys[key.id] for person in directory.people for key in person.keys if key.id in keys]
+    try:
+        statement, accepted = open_statement(envelope, known, PREDICATE)
+        decision = Decision.model_validate(statement["predicate"])
+        subjects = {item["name"]: f"sha256:{item['digest']['sha256']}" for item in statement["subject"]}
+    except KeyProblem as error:
+        raise DecisionRefused(
+            f"is not signed by anybody known ({error.what})", where="decision", hint="Check the people's file and the keys"
+        ) from error
+    except (KeyError, TypeError, ValidationError) as error:
+        raise DecisionRefused("is malformed", where="decision", hint="Treat it as forged") from error
+    if subjects != {SUBJECT: decision.subject, **decision.binding}:
+        raise DecisionRefused("names other digests in its subject than in its content", where="decision", hint="Treat it as forged")
+    person = directory.find(decision.person)
+    keyid = next((key for key in accepted if person is not None and any(key == own.id for own in person.keys)), None)
+    if person is None or person.id != canonical_identity(decision.person) or keyid is None:
+        raise DecisionRefused("is signed with a key that is not this person's", where=f"decision of {decision.person!r}", hint="Treat it as forged")
+    return SignedDecision(decision, envelope, keyid, identity_of(envelope))
+
+
+def identity_of(envelope: Mapping[str, Any]) -> str:
+    """`sha256:` over the signed bytes: the same statement is the same decision, however its envelope is written."""
+    return "sha256:" + hashlib.sha256(str(envelope.get("payload", "")).encode()).hexdigest()
+
+
+def digest_of_words(words: Words) -> str:
+    """What the statement names."""
+    return digest_of(words)

@@ -1,0 +1,156 @@
+"""Decisions in the governance database: accepted or refused, and read back verified."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from rai_pipelines.errors import DecisionRefused
+from rai_pipelines.evidence.canonical import canonical_json, digest_of
+from rai_pipelines.governance.database.tables import decisions, texts
+from rai_pipelines.governance.decisions.statement import Decision, DecisionKind, SignedDecision, Words, digest_of_words, open_decision
+from rai_pipelines.governance.ledger.storage import Happening, Ledger
+from rai_pipelines.governance.people.directory import Directory, Person, require_person
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import Key
+
+SKEW = timedelta(minutes=10)  # how far the clocks of who signs and who records may be apart
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A decision as it was recorded: signed, at that time by the recorder's clock, with the number of its ledger entry."""
+
+    id: str
+    decision: Decision
+    keyid: str
+    recorded_at: datetime
+    sequence: int
+
+
+@dataclass(frozen=True)
+class Read:
+    """Decisions that verify, oldest first, and what is wrong with those that do not."""
+
+    valid: tuple[Kept, ...]
+    problems: tuple[str, ...] = ()
+
+    def of(self, *kinds: DecisionKind) -> tuple[Kept, ...]:
+        """Those of these kinds."""
+        return tuple(item for item in self.valid if item.decision.kind in kinds)
+
+
+@dataclass(frozen=True)
+class DecisionBook:
+    """Writes and reads decisions. `keys` are the public keys by id, `directory` says whose they are."""
+
+    ledger: Ledger
+    directory: Directory
+    keys: Mapping[str, Key]
+
+    def record(self, connection: sa.Connection, signed: SignedDecision, words: Words, *, now: datetime) -> Kept:
+        """Check who signed and when, and keep it with its words and a ledger entry, in the caller's transaction. Safe to repeat.
+
+        Whether the person may decide this is asked before, by gate/ and the callers: here it is only whether they did.
+
+        Raises:
+            DecisionRefused: not signed by that person with a key of today, in a role they hold, within minutes of now, over these words.
+        """
+        opened = open_decision(signed.envelope, self.directory, self.keys)
+        known = connection.execute(sa.select(decisions).where(decisions.c.id == opened.id)).first()
+        if known is not None:
+            return self._kept(known)
+        decision, person = opened.decision, require_person(self.directory, opened.decision.person)
+        _check_today(opened, person, now)
+        if digest_of_words(words) != decision.words:
+            raise DecisionRefused("was signed over other words", where=f"decision of {decision.person!r}", hint="Sign what is handed in")
+        body: dict[str, Any] = {
+            "decision": opened.id,
+            "decided": decision.kind.value,
+            "subject": decision.subject,
+            "words": decision.words,
+            "people": self.directory.digest,
+        }
+        body |= {name: value for name, value in (("role", decision.role), ("review", decision.review)) if value}
+        entry = self.ledger.append_within(connection, Happening("decision", f"key:{opened.keyid}", body, decision.model_name, decision.model_version))
+        if not connection.execute(sa.select(texts.c.digest).where(texts.c.digest == decision.words)).first():
+            connection.execute(texts.insert().values(digest=decision.words, content=canonical_json(words).decode()))
+        connection.execute(
+            decisions.insert().values(
+                id=opened.id,
+                kind=decision.kind.value,
+                model_name=decision.model_name,
+                model_version=decision.model_version,
+                subject=decision.subject,
+                recorded_at=entry.recorded_at,
+                sequence=entry.sequence,
+                envelope=json.dumps(opened.envelope, sort_keys=True),
+            )
+        )
+        return Kept(opened.id, decision, opened.keyid, entry.recorded_at, entry.sequence)
+
+    def about(self, connection: sa.Connection, subject: str) -> Read:
+        """Every decision about that digest."""
+        return self._read(connection, decisions.c.subject == subject)
+
+    def of_model(self, connection: sa.Connection, model_name: str, model_version: str | None = None) -> Read:
+        """Every decision about that model, or about one version and about all versions of it."""
+        about = decisions.c.model_name == model_name
+        if model_version is not None:
+            about &= (decisions.c.model_version == model_version) | decisions.c.model_version.is_(None)
+        return self._read(connection, about)
+
+    def words_of(self, connection: sa.Connection, kept: Kept) -> Words | None:
+        """What was written with it; None when it was deleted, or is no longer what was signed."""
+        row = connection.execute(sa.select(texts.c.content).where(texts.c.digest == kept.decision.words)).first()
+        if row is None:
+            return None
+        words = Words.model_validate_json(row.content)
+        return words if digest_of(words) == kept.decision.words else None
+
+    def _read(self, connection: sa.Connection, condition: sa.ColumnElement[bool]) -> Read:
+        rows: Sequence[Any] = connection.execute(sa.select(decisions).where(condition).order_by(decisions.c.sequence)).all()
+        valid: list[Kept] = []
+        problems: list[str] = []
+        for row in rows:
+            try:
+                valid.append(self._kept(row))
+            except DecisionRefused as error:
+                problems.append(f"decision {row.id[:19]}… {error.what}")
+        return Read(tuple(valid), tuple(problems))
+
+    def _kept(self, row: Any) -> Kept:
+        """The row as what was signed; its columns only find it and have to say the same."""
+        opened = open_decision(json.loads(row.envelope), self.directory, self.keys)
+        decision = opened.decision
+        said = (opened.id, decision.kind.value, decision.model_name, decision.model_version, decision.subject)
+        if said != (row.id, row.kind, row.model_name, row.model_version, row.subject):
+            raise DecisionRefused("stands under other words than were signed", where=f"decision {row.id}", hint="Treat it as forged")
+        person = self.directory.find(decision.person)
+        if person is None or not _key_counted(person, opened.keyid, row.recorded_at):
+            raise DecisionRefused("was signed with a key that no longer counted", where=f"decision {row.id}")
+        return Kept(opened.id, decision, opened.keyid, row.recorded_at, row.sequence)
+
+
+def _check_today(signed: SignedDecision, person: Person, now: datetime) -> None:
+    decision, where = signed.decision, f"decision of {signed.decision.person!r}"
+    if not _key_counted(person, signed.keyid, now):
+        raise DecisionRefused("is signed with a key that no longer counts", where=where, hint="Sign with a key that the people's file lists")
+    if abs(decision.made_at - now) > SKEW:
+        minutes = int(SKEW.total_seconds() // 60)
+        hint = f"Sign again; the clocks may be {minutes} minutes apart at most"
+        raise DecisionRefused(f"is dated {decision.made_at:%Y-%m-%d %H:%M} UTC, and it is {now:%Y-%m-%d %H:%M}", where=where, hint=hint)
+    if decision.role is not None and decision.role not in person.roles:
+        held = ", ".join(person.roles) or "none"
+        raise DecisionRefused(f"is made as {decision.role}, and this person holds: {held}", where=where, hint="Decide in a role that you hold")
+
+
+def _key_counted(person: Person, keyid: str, when: datetime) -> bool:
+    key = next((key for key in person.keys if key.id == keyid), None)
+    return key is not None and (key.until is None or when.date() <= key.until)

@@ -1,0 +1,135 @@
+"""What the registry is told: tags on the version and two aliases, worked out from the gate's present state, so that it can be told twice.
+
+`approved` points at the newest version that may be used, and so falls back to the one before when an approval ends; `compliant` at the newest
+whose verdict meets the policy, whether or not people have signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from rai_pipelines.errors import EvidenceError
+from rai_pipelines.governance.database.tables import gates, judgements
+from rai_pipelines.governance.gate.keeper import REGISTRY
+from rai_pipelines.governance.gate.record import (
+    APPROVED_ALIAS,
+    COMPLIANT_ALIAS,
+    COULD_NOT_AUDIT,
+    TAG_AUDIT,
+    TAG_EVIDENCE,
+    TAG_GATE,
+    TAG_POLICY,
+    TAG_UNTIL,
+    TAG_VERDICT,
+    AliasMove,
+    Decision,
+    GateRecord,
+    GateState,
+)
+from rai_pipelines.policy.verdict import VerdictStatus
+from rai_pipelines.subjects.names import ModelVersion
+from rai_pipelines.subjects.registry import ModelRegistry
+
+DECISIONS = {
+    GateState.APPROVED: Decision.RELEASE,
+    GateState.AWAITING_REVIEW: Decision.HOLD,
+    GateState.EXPIRED: Decision.HOLD,
+    GateState.AUDITED: Decision.BLOCK,
+    GateState.REJECTED: Decision.BLOCK,
+    GateState.REVOKED: Decision.BLOCK,
+}
+
+
+def sync_registry(engine: sa.Engine, registry: ModelRegistry, version: ModelVersion) -> GateRecord:
+    """Tell the registry how `version` stands; safe to repeat, in any order.
+
+    An alias that has to leave the version leaves before anything else is written, so that a crash in between errs on the safe side.
+
+    Raises:
+        EvidenceError: it was never at the gate.
+        RegistryUnavailable: the registry did not take a write; run again.
+    """
+    record, targets = _present(engine, version)
+    holders = registry.aliases(version.name)
+    moves = {alias: plan_alias(version, holders.get(alias), target) for alias, target in targets.items()}
+    for alias in sorted(moves, reverse=True):
+        if moves[alias] == "removed":
+            registry.delete_alias(alias, version.name)
+        elif moves[alias] == "moved_back":
+            registry.set_alias(alias, ModelVersion(version.name, str(targets[alias])))
+    registry.set_tags(version, record.tags)
+    for alias, move in moves.items():
+        if move == "set":
+            registry.set_alias(alias, version)
+    return record.model_copy(update={"aliases": moves})
+
+
+def plan_alias(version: ModelVersion, holder: str | None, target: str | None) -> AliasMove:
+    """What happens to an alias that `holder` (a version number, or None) has now, when it belongs to `target`, as far as `version` is concerned."""
+    if target == version.version:
+        return "kept" if holder == target else "set"
+    if holder == version.version:
+        return "removed" if target is None else "moved_back"
+    return "left_with_newer" if target is not None else "not_set"
+
+
+def tag_failed_audit(version: ModelVersion, registry: ModelRegistry, *, judged_before: bool) -> None:
+    """Say in the registry that the newest audit did not finish. An earlier verdict stands; a version without one has no verdict to show."""
+    tags = {TAG_AUDIT: "failed"}
+    if not judged_before:
+        tags[TAG_VERDICT] = COULD_NOT_AUDIT
+    registry.set_tags(version, tags)
+
+
+def registry_deliveries(engine: sa.Engine, registry: ModelRegistry) -> Mapping[str, Any]:
+    """How the outbox tells the registry."""
+    return {REGISTRY: lambda payload: sync_registry(engine, registry, ModelVersion.from_key(payload["version"]))}
+
+
+def _present(engine: sa.Engine, version: ModelVersion) -> tuple[GateRecord, dict[str, str | None]]:
+    """The record of the version, and which version of its model each alias belongs to."""
+    mine = (gates.c.model_name == version.name) & (gates.c.model_version == version.version)
+    with engine.connect() as connection:
+        row = connection.execute(sa.select(gates).where(mine)).first()
+        judged = judgements.c
+        about = (judged.model_name == version.name) & (judged.model_version == version.version)
+        newest = connection.execute(sa.select(judgements).where(about).order_by(judged.id.desc()).limit(1)).first()
+        targets = {
+            APPROVED_ALIAS: _newest(connection, version.name, gates.c.state == GateState.APPROVED.value),
+            COMPLIANT_ALIAS: _newest(connection, version.name, gates.c.effective_status == VerdictStatus.COMPLIANT.value),
+        }
+    if row is None or newest is None:
+        raise EvidenceError("was never at the gate", where=str(version), hint=f"Run: rai audit {version}")
+    state = GateState(row.state)
+    until = None if row.approved_until is None else row.approved_until.isoformat(timespec="seconds")
+    record = GateRecord(
+        model_name=version.name,
+        model_version=version.version,
+        decision=DECISIONS[state],
+        state=state,
+        reason=row.reason,
+        approved_until=until,
+        verdict=VerdictStatus(row.effective_status),
+        verdict_digest=row.verdict_digest,
+        binding_digest=row.binding_digest,
+        tags={
+            TAG_VERDICT: row.effective_status,
+            TAG_POLICY: row.policy,
+            TAG_EVIDENCE: row.verdict_digest,
+            TAG_AUDIT: "finished",
+            TAG_GATE: state.value,
+            TAG_UNTIL: until or "",
+        },
+        aliases={},
+    )
+    return record, targets
+
+
+def _newest(connection: sa.Connection, name: str, condition: sa.ColumnElement[bool]) -> str | None:
+    """The newest version of the model for which that is so."""
+    chosen = sa.select(gates.c.model_version).where(gates.c.model_name == name, condition)
+    row = connection.execute(chosen.order_by(gates.c.created_ms.desc(), gates.c.model_version.desc()).limit(1)).first()
+    return None if row is None else str(row.model_version)

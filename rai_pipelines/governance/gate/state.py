@@ -1,0 +1,79 @@
+"""The state of a version at the gate, as a pure function of what was judged and decided. Nothing waits: it is worked out anew each time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rai_pipelines.governance.decisions.quorum import missing_of, newest_of_each
+from rai_pipelines.governance.decisions.statement import DecisionKind
+from rai_pipelines.governance.decisions.store import Kept
+from rai_pipelines.governance.gate.record import GateState
+from rai_pipelines.policy.release_rules import Quorum, ReleaseRules
+from rai_pipelines.policy.verdict import VerdictStatus
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the state follows from. `decisions` are those about the present binding that verify, oldest first."""
+
+    effective: VerdictStatus  # after waivers
+    risk_class: str
+    rules: ReleaseRules
+    decisions: Sequence[Kept]
+    excluded: frozenset[str]
+    submitter_known: bool
+    binding: str
+    now: datetime
+    stale: str | None = None  # why the verdict is not about today's policy
+    before: GateState | None = None
+    approved_binding: str | None = None  # what was approved when it last was
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The state, why, and until when an approval counts."""
+
+    state: GateState
+    reason: str
+    approved_until: datetime | None = None
+
+
+def standing(facts: Facts) -> Standing:
+    """Where the version stands now."""
+    revoked = [item for item in facts.decisions if item.decision.kind is DecisionKind.REVOKE]
+    since = revoked[-1].sequence if revoked else 0
+    later = [item for item in facts.decisions if item.sequence > since]
+    if facts.stale is not None:
+        return Standing(GateState.REVOKED if facts.before in (GateState.APPROVED, GateState.REVOKED) else GateState.AUDITED, facts.stale)
+    if facts.effective is VerdictStatus.NON_COMPLIANT:
+        if facts.before in (GateState.APPROVED, GateState.REVOKED):
+            return Standing(GateState.REVOKED, "It no longer meets the policy")
+        return Standing(GateState.AUDITED, "It does not meet the policy")
+    if any(item.decision.kind is DecisionKind.REJECT for item in later):
+        return Standing(GateState.REJECTED, "A reviewer rejected it")
+    rules = facts.rules.of_risk(facts.risk_class)
+    if facts.effective is VerdictStatus.COMPLIANT and rules.compliant == "approve" and not revoked:
+        return Standing(GateState.APPROVED, f"Compliant, and the policy approves models of risk class {facts.risk_class} by itself")
+    return _by_people(facts, later, rules.quorum, revoked=bool(revoked))
+
+
+def _by_people(facts: Facts, decisions: Sequence[Kept], quorum: Quorum, *, revoked: bool) -> Standing:
+    if not facts.submitter_known and facts.rules.unknown_submitter == "refuse":
+        reason = "It is not known who submitted it, so nobody can be told apart from them; set the tag rai.submitted_by"
+        return Standing(GateState.AWAITING_REVIEW, reason)
+    approvals = newest_of_each([item for item in decisions if item.decision.kind is DecisionKind.APPROVE], excluded=facts.excluded)
+    lasting = timedelta(days=facts.rules.approval_days_max)
+    fresh = [item for item in approvals if facts.now < item.recorded_at + lasting]
+    missing = missing_of(quorum, fresh)
+    if missing is None:
+        until = min(item.recorded_at for item in fresh) + lasting
+        return Standing(GateState.APPROVED, f"Approved by {len(fresh)} of {quorum.people} people", until)
+    if missing_of(quorum, approvals) is None:
+        return Standing(GateState.EXPIRED, f"The approval is older than {facts.rules.approval_days_max} days; waits for {missing}")
+    if revoked:
+        return Standing(GateState.REVOKED, f"The approval was revoked; waits for {missing}")
+    changed = facts.approved_binding is not None and facts.approved_binding != facts.binding
+    why = "What was approved has changed; waits for" if changed else "Waits for"
+    return Standing(GateState.AWAITING_REVIEW, f"{why} {missing}")

@@ -1,0 +1,92 @@
+"""What others have still to be told: written in the transaction that decides it, delivered afterwards, as often as it takes.
+
+A crash between the two loses nothing, and an outage of the registry or of a tracker of any length only makes the box longer. A delivery
+can happen twice (the process ends after it and before it is noted), so every receiver has to take the same message twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from rai_pipelines.errors import RaiError
+from rai_pipelines.governance.database.tables import outbox
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 5, 3600
+LEASE_S = 120  # a delivery that has not ended by then is taken for lost, and made again
+LONGEST_PROBLEM = 500
+
+Deliver = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One message and how it went; `problem` says what is in the way, and None means delivered."""
+
+    kind: str
+    key: str
+    attempts: int
+    problem: str | None
+
+
+def put(connection: sa.Connection, kind: str, key: str, payload: Mapping[str, Any], *, now: datetime, anew: bool = False) -> bool:
+    """Put a message into the box, in the caller's transaction; whether it is new.
+
+    The same (kind, key) is one message for ever. With `anew` it is to be delivered again: for receivers that are told the present state.
+    """
+    found = connection.execute(sa.select(outbox.c.id, outbox.c.generation).where(outbox.c.kind == kind, outbox.c.key == key)).first()
+    content = json.dumps(payload, sort_keys=True)
+    if found is None:
+        fields = {"kind": kind, "key": key, "payload": content, "created_at": now, "due_at": now, "attempts": 0, "generation": 0}
+        connection.execute(outbox.insert().values(**fields))
+        return True
+    if anew:
+        fresh = {"payload": content, "due_at": now, "attempts": 0, "done_at": None, "problem": None, "generation": found.generation + 1}
+        connection.execute(outbox.update().where(outbox.c.id == found.id).values(**fresh))
+    return False
+
+
+def drain(engine: sa.Engine, deliver: Mapping[str, Deliver], *, now: datetime, limit: int = 500) -> list[Delivery]:
+    """Deliver what is due and of a kind that `deliver` has; what fails is due again later, twice as late each time, at most hourly.
+
+    Two processes can drain at once: each message is claimed by one of them for two minutes.
+    """
+    with engine.connect() as connection:
+        due = connection.execute(
+            sa.select(outbox)
+            .where(outbox.c.done_at.is_(None), outbox.c.due_at <= now, outbox.c.kind.in_(list(deliver)))
+            .order_by(outbox.c.due_at, outbox.c.id)
+            .limit(limit)
+        ).all()
+    return [delivery for row in due if (delivery := _attempt(engine, row, deliver[row.kind], now)) is not None]
+
+
+def waiting(connection: sa.Connection) -> list[Delivery]:
+    """What is not delivered yet, oldest first."""
+    rows = connection.execute(sa.select(outbox).where(outbox.c.done_at.is_(None)).order_by(outbox.c.created_at, outbox.c.id)).all()
+    return [Delivery(row.kind, row.key, row.attempts, row.problem or "not attempted yet") for row in rows]
+
+
+def _attempt(engine: sa.Engine, row: Any, deliver: Deliver, now: datetime) -> Delivery | None:
+    """One delivery; None when another process has it."""
+    mine = (outbox.c.id == row.id) & (outbox.c.generation == row.generation)
+    attempts = row.attempts + 1
+    with engine.begin() as connection:
+        claim = outbox.update().where(mine, outbox.c.done_at.is_(None), outbox.c.attempts == row.attempts, outbox.c.due_at == row.due_at)
+        if connection.execute(claim.values(attempts=attempts, due_at=now + timedelta(seconds=LEASE_S))).rowcount != 1:
+            return None
+    problem: str | None = None
+    try:
+        deliver(json.loads(row.payload))
+    except RaiError as error:
+        problem = str(error)[:LONGEST_PROBLEM]
+    with engine.begin() as connection:
+        pause = min(FIRST_PAUSE_S * 2 ** (attempts - 1), LONGEST_PAUSE_S)
+        outcome = {"done_at": now, "problem": None} if problem is None else {"due_at": now + timedelta(seconds=pause), "problem": problem}
+        connection.execute(outbox.update().where(mine).values(**outcome))
+    return Delivery(row.kind, row.key, attempts, problem)

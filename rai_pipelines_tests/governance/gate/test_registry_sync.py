@@ -1,0 +1,168 @@
+"""The registry follows the gate, on a real MLflow: tags say the state, aliases stand at the newest version they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from rai_pipelines.errors import RegistryUnavailable
+from rai_pipelines.governance.database.engine import make_engine, upgrade
+from rai_pipelines.governance.decisions.statement import DecisionKind
+from rai_pipelines.governance.gate.record import APPROVED_ALIAS, COMPLIANT_ALIAS, Decision
+from rai_pipelines.governance.gate.registry_sync import plan_alias, registry_deliveries, sync_registry, tag_failed_audit
+from rai_pipelines.governance.outbox import drain, waiting
+from rai_pipelines.policy.verdict import VerdictStatus
+from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
+from rai_pipelines.subjects.names import ModelVersion
+from rai_pipelines_tests.governance.office import Office
+
+
+@pytest.fixture(scope="module")
+def registry_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('registry') / 'mlflow.db'}"
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    engine = make_engine(f"sqlite:///{tmp_path / 'governance.db'}")
+    upgrade(engine)
+    yield Office(engine, tmp_path)
+    engine.dispose()
+
+
+@pytest.fixture
+def registry(registry_uri: str, tmp_path: Path) -> Iterator[MlflowRegistry]:
+    """With three versions of `loans`."""
+    made = MlflowRegistry(registry_uri)
+    for _ in range(3):
+        made.register("loans", tmp_path)
+    yield made
+    made._client().delete_registered_model("loans")
+
+
+def version(number: str) -> ModelVersion:
+    return ModelVersion("loans", number)
+
+
+def test_tags_name_verdict_gate_policy_and_evidence(office: Office, registry: MlflowRegistry) -> None:
+    gate = office.audited(VerdictStatus.NON_COMPLIANT)
+    record = sync_registry(office.engine, registry, version("1"))
+    tags = registry.get(version("1")).tags
+    assert (tags["rai.verdict"], tags["rai.gate"], tags["rai.audit"]) == ("non_compliant", "audited", "finished")
+    assert tags["rai.policy"] == f"{gate.measured.policy} {gate.measured.policy_digest}"
+    assert tags["rai.evidence"] == gate.measured.digest
+    assert record.decision is Decision.BLOCK and record.aliases == {APPROVED_ALIAS: "not_set", COMPLIANT_ALIAS: "not_set"}
+
+
+def test_compliant_goes_to_the_newest_compliant_version_and_approved_waits_for_people(office: Office, registry: MlflowRegistry) -> None:
+    first, second = office.audited(version="1"), office.audited(version="2")
+    for number in ("1", "2", "1"):
+        record = sync_registry(office.engine, registry, version(number))
+    assert record.aliases[COMPLIANT_ALIAS] == "left_with_newer"
+    assert registry.aliases("loans") == {COMPLIANT_ALIAS: "2"}
+    office.approve(first, "validator", "risk-owner")
+    assert sync_registry(office.engine, registry, version("1")).decision is Decision.RELEASE
+    assert registry.aliases("loans") == {APPROVED_ALIAS: "1", COMPLIANT_ALIAS: "2"}
+    office.approve(second, "validator", "risk-owner")
+    sync_registry(office.engine, registry, version("2"))
+    assert registry.aliases("loans") == {APPROVED_ALIAS: "2", COMPLIANT_ALIAS: "2"}
+
+
+def test_when_an_approval_is_revoked_the_alias_goes_back_to_the_version_before_or_away(office: Office, registry: MlflowRegistry) -> None:
+    first, second = (office.approve(office.audited(version=number), "validator", "risk-owner") for number in ("1", "2"))
+    sync_registry(office.engine, registry, version("2"))
+    office.decide("risk-owner", DecisionKind.REVOKE, second)
+    assert sync_registry(office.engine, registry, version("2")).aliases[APPROVED_ALIAS] == "moved_back"
+    assert registry.aliases("loans")[APPROVED_ALIAS] == "1"
+    office.decide("risk-owner", DecisionKind.REVOKE, first)
+    assert sync_registry(office.engine, registry, version("1")).aliases[APPROVED_ALIAS] == "removed"
+    assert APPROVED_ALIAS not in registry.aliases("loans")
+
+
+def test_a_version_that_is_no_longer_compliant_loses_both_aliases(office: Office, registry: MlflowRegistry) -> None:
+    office.approve(office.audited(), "validator", "risk-owner")
+    sync_registry(office.engine, registry, version("1"))
+    office.audited(VerdictStatus.NON_COMPLIANT)
+    sync_registry(office.engine, registry, version("1"))
+    assert registry.aliases("loans") == {}
+
+
+def test_while_the_registry_is_down_nothing_is_lost_and_the_outbox_drains_when_it_is_back(office: Office, registry: MlflowRegistry) -> None:
+    office.approve(office.audited(), "validator", "risk-owner")
+    down = registry_deliveries(office.engine, MlflowRegistry("http://127.0.0.1:9"))
+    for minutes in (0, 1, 1):
+        office.clock.advance(minutes=minutes)
+        (delivery,) = drain(office.engine, down, now=office.clock.now)
+        assert delivery.problem is not None and "does not answer" in delivery.problem
+    with office.engine.connect() as connection:
+        assert [item.attempts for item in waiting(connection)] == [3]
+    office.clock.advance(minutes=1)
+    (delivery,) = drain(office.engine, registry_deliveries(office.engine, registry), now=office.clock.now)
+    assert delivery.problem is None
+    assert registry.aliases("loans")[APPROVED_ALIAS] == "1"
+    with office.engine.connect() as connection:
+        assert waiting(connection) == []
+
+
+def test_a_registry_that_is_down_is_an_error_and_not_a_decision(office: Office) -> None:
+    office.audited()
+    with pytest.raises(RegistryUnavailable):
+        sync_registry(office.engine, MlflowRegistry("http://127.0.0.1:9"), version("1"))
+
+
+def test_a_failed_audit_is_said_and_an_earlier_verdict_stands(office: Office, registry: MlflowRegistry) -> None:
+    office.audited()
+    sync_registry(office.engine, registry, version("1"))
+    tag_failed_audit(version("1"), registry, judged_before=True)
+    tag_failed_audit(version("2"), registry, judged_before=False)
+    assert registry.get(version("1")).tags | {"rai.audit": "failed", "rai.verdict": "compliant"} == registry.get(version("1")).tags
+    assert registry.get(version("2")).tags["rai.verdict"] == "could_not_audit"
+
+
+@pytest.mark.parametrize(
+    ("holder", "target", "move"),
+    [
+        (None, None, "not_set"),
+        (None, "1", "set"),
+        ("1", "1", "kept"),
+        ("1", None, "removed"),
+        ("1", "2", "moved_back"),
+        ("2", "2", "left_with_newer"),
+    ],
+)
+def test_every_case_of_an_alias_has_its_move(holder: str | None, target: str | None, move: str) -> None:
+    assert plan_alias(version("1"), holder, target) == move
+
+
+def test_who_registered_a_version_is_known_from_the_tag_and_from_the_run(registry: MlflowRegistry, tmp_path: Path) -> None:
+    client = registry._client()
+    run = client.create_run(client.create_experiment("trained"), tags={"mlflow.user": "trainer"})
+    made = client.create_model_version("loans", source=str(tmp_path), run_id=run.info.run_id, tags={"rai.submitted_by": "submitter"})
+    assert registry.get(version(str(made.version))).submitted_by == ("submitter", "trainer")
+    assert registry.get(version("1")).submitted_by == ()
+
+
+def test_a_message_is_delivered_by_one_of_two_processes(office: Office, registry: MlflowRegistry) -> None:
+    office.audited()
+    seen: list[int] = []
+
+    def deliver(_: object) -> None:
+        seen.append(len(drain(office.engine, {"registry": deliver}, now=office.clock.now)))  # another process drains meanwhile
+
+    assert len(drain(office.engine, {"registry": deliver}, now=office.clock.now)) == 1
+    assert seen == [0]
+
+
+def test_what_has_to_be_told_anew_meanwhile_is_not_taken_for_told(office: Office) -> None:
+    gate = office.audited()
+
+    def deliver(_: object) -> None:
+        office.decide("second-validator", DecisionKind.REJECT, gate)  # the state changes while the registry is told the old one
+
+    drain(office.engine, {"registry": deliver}, now=office.clock.now)
+    with office.engine.connect() as connection:
+        assert len(waiting(connection)) == 1
+        assert connection.execute(sa.text("SELECT generation FROM outbox")).scalar() > 0

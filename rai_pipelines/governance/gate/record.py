@@ -27,7 +27,7 @@ class GateState(StrEnum):
     REVOKED = "revoked"
 
 
-class Decision(StrEnum):
+class ReleaseDecision(StrEnum):
     """What the gate says to those who deploy."""
 
     RELEASE = "release"
@@ -41,7 +41,7 @@ class GateRecord(Record):
     schema_version: Literal["rai.gate/v1"] = "rai.gate/v1"
     model_name: str
     model_version: str
-    decision: Decision
+    decision: ReleaseDecision
     state: GateState
     reason: str
     approved_until: str | None = None

@@ -25,21 +25,21 @@ from rai_pipelines.governance.gate.record import (
     TAG_UNTIL,
     TAG_VERDICT,
     AliasMove,
-    Decision,
     GateRecord,
     GateState,
+    ReleaseDecision,
 )
 from rai_pipelines.policy.verdict import VerdictStatus
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.registry import ModelRegistry
 
 DECISIONS = {
-    GateState.APPROVED: Decision.RELEASE,
-    GateState.AWAITING_REVIEW: Decision.HOLD,
-    GateState.EXPIRED: Decision.HOLD,
-    GateState.AUDITED: Decision.BLOCK,
-    GateState.REJECTED: Decision.BLOCK,
-    GateState.REVOKED: Decision.BLOCK,
+    GateState.APPROVED: ReleaseDecision.RELEASE,
+    GateState.AWAITING_REVIEW: ReleaseDecision.HOLD,
+    GateState.EXPIRED: ReleaseDecision.HOLD,
+    GateState.AUDITED: ReleaseDecision.BLOCK,
+    GateState.REJECTED: ReleaseDecision.BLOCK,
+    GateState.REVOKED: ReleaseDecision.BLOCK,
 }
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from rai_pipelines.errors import RegistryUnavailable
 from rai_pipelines.governance.database.engine import make_engine, upgrade
 from rai_pipelines.governance.decisions.statement import DecisionKind
-from rai_pipelines.governance.gate.record import APPROVED_ALIAS, COMPLIANT_ALIAS, Decision
+from rai_pipelines.governance.gate.record import APPROVED_ALIAS, COMPLIANT_ALIAS, ReleaseDecision
 from rai_pipelines.governance.gate.registry_sync import plan_alias, registry_deliveries, sync_registry, tag_failed_audit
 from rai_pipelines.governance.outbox import drain, waiting
 from rai_pipelines.policy.verdict import VerdictStatus
@@ -54,7 +54,7 @@ def test_tags_name_verdict_gate_policy_and_evidence(office: Office, registry: Ml
     assert (tags["rai.verdict"], tags["rai.gate"], tags["rai.audit"]) == ("non_compliant", "audited", "finished")
     assert tags["rai.policy"] == f"{gate.measured.policy} {gate.measured.policy_digest}"
     assert tags["rai.evidence"] == gate.measured.digest
-    assert record.decision is Decision.BLOCK and record.aliases == {APPROVED_ALIAS: "not_set", COMPLIANT_ALIAS: "not_set"}
+    assert record.decision is ReleaseDecision.BLOCK and record.aliases == {APPROVED_ALIAS: "not_set", COMPLIANT_ALIAS: "not_set"}
 
 
 def test_compliant_goes_to_the_newest_compliant_version_and_approved_waits_for_people(office: Office, registry: MlflowRegistry) -> None:
@@ -64,7 +64,7 @@ def test_compliant_goes_to_the_newest_compliant_version_and_approved_waits_for_p
     assert record.aliases[COMPLIANT_ALIAS] == "left_with_newer"
     assert registry.aliases("loans") == {COMPLIANT_ALIAS: "2"}
     office.approve(first, "validator", "risk-owner")
-    assert sync_registry(office.engine, registry, version("1")).decision is Decision.RELEASE
+    assert sync_registry(office.engine, registry, version("1")).decision is ReleaseDecision.RELEASE
     assert registry.aliases("loans") == {APPROVED_ALIAS: "1", COMPLIANT_ALIAS: "2"}
     office.approve(second, "validator", "risk-owner")
     sync_registry(office.engine, registry, version("2"))

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from rai_pipelines.governance.gate.keeper import Gatekeeper
 
 AUDIT_RUN = "audit_run"
-MOVING = ("drift_report",)  # evidence of production data: it changes by itself, and was not what was reviewed
+# Evidence that changes without the model: of production, of what people decided, and the list of all evidence. It was not what was reviewed.
+MOVING = ("drift_report", "signed_reviews", "governance_record", "documentation_check")
 
 
 def require_verdict(auditor: Auditor, version: ModelVersion) -> Verdict:
@@ -55,16 +56,27 @@ def open_gate(auditor: Auditor, version: ModelVersion) -> GateRecord:
     Raises:
         RegistryUnavailable, DatabaseError: run again; nothing is lost and nothing happens twice.
     """
-    from rai_pipelines.governance.gate.registry_sync import sync_registry
-
     verdict = require_verdict(auditor, version)
     with open_gatekeeper(auditor) as keeper:
         registered = auditor.registry.get(version)
         sheet = _datasheet(auditor, version)
         evidence = auditor.collect(version, tuple(steps()))
-        binding = bind(verdict, evidence, submitters=registered.submitted_by, owners=_owners(sheet), moving=MOVING)
+        binding = bind(verdict, evidence, submitters=registered.submitted_by, owners=sheet.answerable if sheet else (), moving=MOVING)
         keeper.take_verdict(verdict, binding, created_ms=registered.created_ms)
-        record = sync_registry(keeper.engine, auditor.registry, version)
+        return tell_registry(auditor, keeper, version)
+
+
+def tell_registry(auditor: Auditor, keeper: Gatekeeper, version: ModelVersion) -> GateRecord:
+    """Deliver what the registry has still to be told about `version`, and keep how it stands in the evidence store.
+
+    Raises:
+        RegistryUnavailable: the outbox keeps it, and whoever drains it next tells the registry.
+    """
+    from rai_pipelines.governance.gate.registry_sync import registry_deliveries, sync_registry
+    from rai_pipelines.governance.outbox import drain
+
+    record = sync_registry(keeper.engine, auditor.registry, version)
+    drain(keeper.engine, registry_deliveries(keeper.engine, auditor.registry), now=keeper.clock())  # told twice is told once
     auditor.store.put(record, kind="release_gate", folder=version.key, status=Status.COMPLETE)
     return record
 
@@ -107,14 +119,6 @@ def record_failed_run(auditor: Auditor, version: ModelVersion, reason: str) -> E
     auditor.store.put(evidence, kind=AUDIT_RUN, folder=version.key, status=Status.ERROR)
     tag_failed_audit(version, auditor.registry, judged_before=auditor.store.latest(VERDICT, version.key) is not None)
     return evidence
-
-
-def _owners(sheet: Datasheet | None) -> tuple[str, ...]:
-    """Identities of owner and deputy, as the datasheet gives them."""
-    if sheet is None:
-        return ()
-    people = (sheet.owner, *((sheet.deputy,) if sheet.deputy else ()))
-    return tuple(text for person in people for text in (person.name, person.contact))
 
 
 def _datasheet(auditor: Auditor, version: ModelVersion) -> Datasheet | None:

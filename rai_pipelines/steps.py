@@ -82,6 +82,14 @@ def assessment_of(name: str, policy: Policy, settings: Settings) -> tuple[Assess
             from rai_pipelines.assessments.explanations.report import assess_explanations
 
             return assess_explanations, ExplanationParameters(interval_level=policy.statistics.interval_level, **_explanation_tolerance(policy))
+        case "signed_reviews":
+            from rai_pipelines.accountability import AccountabilityParameters, reviews_assessment
+
+            return reviews_assessment(settings), AccountabilityParameters()
+        case "governance_record":
+            from rai_pipelines.accountability import AccountabilityParameters, record_assessment
+
+            return record_assessment(settings), AccountabilityParameters()
         case "documentation_check":
             from rai_pipelines.assessments.documentation import DocumentationParameters, assess_documentation
 
@@ -122,4 +130,8 @@ _MEASURED = (
     Step("drift_report", "Drift report", ("training", "evaluation", "production")),
 )
 _DOCUMENTED = Step("documentation_check", "Documentation check", after=tuple(step.name for step in _MEASURED))
-STEPS: Mapping[str, Step] = {step.name: step for step in (*_MEASURED, _DOCUMENTED)}
+_DECIDED = (
+    Step("signed_reviews", "Signed reviews", after=("data_validation", "bias_assessment", "performance_report", "drift_report")),
+    Step("governance_record", "Governance record"),
+)
+STEPS: Mapping[str, Step] = {step.name: step for step in (*_MEASURED, _DOCUMENTED, *_DECIDED)}

@@ -23,7 +23,7 @@ def main() -> None:
 
 def build_app() -> typer.Typer:
     """The command with all its verbs."""
-    from rai_pipelines.cli import audits, datasheets, demo, explain, ledger, measure, operate, policy, suites
+    from rai_pipelines.cli import audits, datasheets, demo, explain, ledger, measure, operate, policy, review, suites
 
     made = typer.Typer(
         name="rai",
@@ -41,6 +41,7 @@ def build_app() -> typer.Typer:
     measure.register(made)
     operate.register(made)
     ledger.register(made)
+    review.register(made)
     return made
 
 

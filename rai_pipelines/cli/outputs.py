@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from rai_pipelines.evidence.model import Record
 from rai_pipelines.governance.gate.record import GateRecord
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.verdict import Verdict
+
+if TYPE_CHECKING:
+    from rai_pipelines.desk import OnDesk, Shown
+    from rai_pipelines.governance.decisions.waivers import WaiverStanding
+    from rai_pipelines.rounds import RoundReport
 
 
 class AuditOutput(Record):
@@ -46,3 +51,135 @@ class PolicyOutput(Record):
     policy: Policy
     digest: str
     in_force: tuple[str, ...]
+
+
+class DeskOutput(Record):
+    """One line of `rai review list --json`."""
+
+    schema_version: Literal["rai.desk/v1"] = "rai.desk/v1"
+    model_name: str
+    model_version: str
+    state: str
+    since: str
+    reason: str
+    risk_class: str
+    severity: str
+
+    @classmethod
+    def of(cls, item: OnDesk) -> Self:
+        """As plain data."""
+        return cls(
+            model_name=item.version.name,
+            model_version=item.version.version,
+            state=item.state.value,
+            since=item.since.isoformat(timespec="seconds"),
+            reason=item.reason,
+            risk_class=item.risk_class,
+            severity=item.severity,
+        )
+
+
+class WaiverOutput(Record):
+    """One line of `rai waiver list --json`; `problem` says why it does not count today."""
+
+    schema_version: Literal["rai.waiver-standing/v1"] = "rai.waiver-standing/v1"
+    id: str
+    control: str
+    model_name: str
+    model_version: str | None
+    until: str
+    signed_by: tuple[str, ...]
+    problem: str | None
+
+    @classmethod
+    def of(cls, item: WaiverStanding) -> Self:
+        """As plain data."""
+        waiver = item.waiver
+        return cls(
+            id=waiver.digest,
+            control=waiver.control,
+            model_name=waiver.model_name,
+            model_version=waiver.model_version,
+            until=waiver.until.isoformat(),
+            signed_by=tuple(kept.decision.person for kept in item.signatures),
+            problem=item.problem,
+        )
+
+
+class DecisionOutput(Record):
+    """One decision in `rai review show --json`; without words when they were deleted."""
+
+    id: str
+    kind: str
+    person: str
+    role: str | None
+    made_on: str
+    meaning: str
+    conditions: tuple[str, ...] = ()
+
+
+class ReviewOutput(Record):
+    """`rai review show --json`."""
+
+    schema_version: Literal["rai.review/v1"] = "rai.review/v1"
+    model_name: str
+    model_version: str
+    state: str
+    reason: str
+    since: str
+    approved_until: str | None
+    measured_verdict: str
+    effective_verdict: str
+    in_the_way: tuple[str, ...]
+    decisions: tuple[DecisionOutput, ...]
+    waivers: tuple[WaiverOutput, ...]
+    excluded: tuple[str, ...]
+    binding_digest: str
+    digests: dict[str, str]
+
+    @classmethod
+    def of(cls, shown: Shown) -> Self:
+        """As plain data."""
+        gate, until = shown.gate, shown.gate.standing.approved_until
+        return cls(
+            model_name=gate.version.name,
+            model_version=gate.version.version,
+            state=gate.standing.state.value,
+            reason=gate.standing.reason,
+            since=gate.since.isoformat(timespec="seconds"),
+            approved_until=None if until is None else until.isoformat(timespec="seconds"),
+            measured_verdict=gate.measured.status.value,
+            effective_verdict=gate.effective.status.value,
+            in_the_way=gate.effective.reasons,
+            decisions=tuple(
+                DecisionOutput(
+                    id=kept.id,
+                    kind=kept.decision.kind.value,
+                    person=kept.decision.person,
+                    role=kept.decision.role,
+                    made_on=kept.recorded_at.date().isoformat(),
+                    meaning="(deleted)" if words is None else words.meaning,
+                    conditions=() if words is None else words.conditions,
+                )
+                for kept, words in shown.decisions
+            ),
+            waivers=tuple(WaiverOutput.of(item) for item in shown.waivers),
+            excluded=tuple(sorted(shown.excluded)),
+            binding_digest=gate.binding.digest,
+            digests={**gate.binding.listed, **{f"data:{name}": digest for name, digest in gate.binding.data.items()}},
+        )
+
+
+class RoundOutput(Record):
+    """`rai round --json`."""
+
+    schema_version: Literal["rai.round/v1"] = "rai.round/v1"
+    moved: tuple[str, ...]
+    bypasses: tuple[str, ...]
+    delivered: int
+    problems: tuple[str, ...]
+
+    @classmethod
+    def of(cls, report: RoundReport) -> Self:
+        """As plain data."""
+        return cls(moved=report.moved, bypasses=report.bypasses, delivered=report.delivered, problems=report.problems)

@@ -13,12 +13,16 @@ def published_schemas() -> dict[str, dict[str, Any]]:
     from rai_pipelines.cli.diagnosis import Diagnosis
     from rai_pipelines.cli.explain import ExplainOutput
     from rai_pipelines.cli.measure import MeasureOutput
-    from rai_pipelines.cli.outputs import AuditOutput, CheckOutput, PolicyOutput, VerdictOutput
+    from rai_pipelines.cli.outputs import AuditOutput, CheckOutput, DeskOutput, PolicyOutput, ReviewOutput, RoundOutput, VerdictOutput, WaiverOutput
     from rai_pipelines.cli.suites import SuiteCheckOutput
     from rai_pipelines.demo.story import DemoResult
     from rai_pipelines.documents.card import ModelCard
     from rai_pipelines.evidence.model import Evidence, Receipt
+    from rai_pipelines.governance.decisions.statement import Decision
+    from rai_pipelines.governance.decisions.waivers import Waiver
+    from rai_pipelines.governance.gate.binding import Binding
     from rai_pipelines.governance.gate.record import GateRecord
+    from rai_pipelines.governance.people.directory import Directory
     from rai_pipelines.policy.model import Policy
     from rai_pipelines.policy.verdict import Verdict
     from rai_pipelines.subjects.datasheet import Datasheet
@@ -39,9 +43,17 @@ def published_schemas() -> dict[str, dict[str, Any]]:
         "explain-output": ExplainOutput,
         "decision-trace": TraceRecord,
         "demo-output": DemoResult,
+        "people": Directory,
+        "binding": Binding,
+        "decision": Decision,
+        "waiver": Waiver,
+        "review-output": ReviewOutput,
+        "round-output": RoundOutput,
     }
     schemas = {name: model.model_json_schema(by_alias=True) for name, model in models.items()}
     schemas["doctor"] = TypeAdapter(list[Diagnosis]).json_schema()
+    schemas["review-list"] = TypeAdapter(list[DeskOutput]).json_schema()
+    schemas["waiver-list"] = TypeAdapter(list[WaiverOutput]).json_schema()
     schemas["receipts"] = TypeAdapter(list[Receipt]).json_schema()
     for name, schema in schemas.items():
         schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"

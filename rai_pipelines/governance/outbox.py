@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from rai_pipelines.errors import RaiError
-from rai_pipelines.governance.database.tables import outbox
+from rai_pipelines.governance.database.tables import heartbeats, outbox
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5, 3600
 LEASE_S = 120  # a delivery that has not ended by then is taken for lost, and made again
@@ -70,6 +70,13 @@ def waiting(connection: sa.Connection) -> list[Delivery]:
     """What is not delivered yet, oldest first."""
     rows = connection.execute(sa.select(outbox).where(outbox.c.done_at.is_(None)).order_by(outbox.c.created_at, outbox.c.id)).all()
     return [Delivery(row.kind, row.key, row.attempts, row.problem or "not attempted yet") for row in rows]
+
+
+def beat(engine: sa.Engine, name: str, *, now: datetime) -> None:
+    """Note that the part of this software called `name` has just done its round."""
+    with engine.begin() as connection:
+        if not connection.execute(heartbeats.update().where(heartbeats.c.name == name).values(at=now)).rowcount:
+            connection.execute(heartbeats.insert().values(name=name, at=now))
 
 
 def _attempt(engine: sa.Engine, row: Any, deliver: Deliver, now: datetime) -> Delivery | None:

@@ -50,6 +50,8 @@ DEPENDENCIES = {
         "privacy_attacks",
         "proof_certificates",
     ),
+    "signed_reviews": ("data_validation", "bias_assessment", "performance_report", "drift_report"),
+    "governance_record": ("registry_record",),
 }
 KINDS = {
     "registry_record": {"mlflow"},
@@ -64,6 +66,8 @@ KINDS = {
     "privacy_attacks": {"python"},
     "drift_report": {"duckdb"},
     "documentation_check": {"markdown"},
+    "signed_reviews": {"python"},
+    "governance_record": {"python"},
 }
 DESCRIPTIONS = {
     "registry_record": "What the registry holds and the owner declared in the datasheet: documentation fields, owner, deputy, contact, runbook, "
@@ -92,6 +96,10 @@ DESCRIPTIONS = {
     "Kolmogorov-Smirnov, Wasserstein, new categories) and all together, and how much accuracy was lost where labels have "
     "arrived. Effect sizes with intervals decide.",
     "documentation_check": "Whether every section of the model card has its declarations and its evidence.",
+    "signed_reviews": "Which reviews people have signed (training data, key figures, the owner's acknowledgement), when, and whether what they "
+    "were about is still so. Reviews are signed with rai review sign.",
+    "governance_record": "Whether the decisions about this model hold: signatures, nobody approving their own model, each decision in the ledger, "
+    "the ledger unbroken, overdue decisions looked for.",
 }
 
 
@@ -134,7 +142,7 @@ def _verdict_asset(policy: Policy) -> dg.AssetsDefinition:
         group_name=GROUP,
         kinds={"yaml"},
         owners=OWNERS,
-        deps=["documentation_check", "registry_record"],
+        deps=["documentation_check", "registry_record", "signed_reviews", "governance_record"],
         partitions_def=MODEL_VERSIONS,
         required_resource_keys={AUDITOR},
         check_specs=check_specs(policy, VERDICT_ASSET),

@@ -13,6 +13,7 @@ from rai_pipelines.orchestration.planning import Seen, WatchState, plan_audits, 
 from rai_pipelines.orchestration.resources import AuditorFactory
 from rai_pipelines.orchestration.watch import judged_at_ms, run_request, run_states
 from rai_pipelines.release import record_failed_run
+from rai_pipelines.rounds import go_round
 from rai_pipelines.settings import Settings
 from rai_pipelines.subjects.names import ModelVersion
 
@@ -55,6 +56,29 @@ def build_new_version_sensor(make_auditor: AuditorFactory, settings: Settings) -
         )
 
     return new_model_versions
+
+
+def build_round_sensor(make_auditor: AuditorFactory, settings: Settings) -> dg.SensorDefinition:
+    """Does one round of what has to be done without anybody asking (rounds.py); launches nothing."""
+
+    @dg.sensor(
+        name="governance_rounds",
+        target=None,
+        minimum_interval_seconds=settings.sensor_interval_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Ends approvals and waivers that have expired, notices versions in use that are not approved, and tells the registry and "
+        "trackers what they have still to be told.",
+    )
+    def governance_rounds(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        report = go_round(make_auditor())
+        for line in report.problems:
+            context.log.warning("Not done, and tried again in the next round: %s", line)
+        for line in report.bypasses:
+            context.log.error("In use without approval: %s", line)
+        moved = "; ".join(report.moved) or "nothing has expired"
+        return dg.SkipReason(f"{moved}; {report.delivered} told, {len(report.problems)} to be tried again, {len(report.bypasses)} in use unapproved")
+
+    return governance_rounds
 
 
 def build_failure_sensor(make_auditor: AuditorFactory) -> dg.SensorDefinition:

@@ -144,6 +144,7 @@ def _judgement(control: Control, policy: Policy, evidence: Mapping[str, Evidence
             evidence=evidence,
             statistics=policy.statistics,
             release_class=asked.release_class,
+            day=asked.day,
             look=asked.look,
         )
     except ValidationError as error:

@@ -243,6 +243,12 @@ class Datasheet(_Declared):
         return self
 
     @property
+    def answerable(self) -> tuple[str, ...]:
+        """Identities of owner and deputy, as declared: names and contacts."""
+        people = (self.owner, *((self.deputy,) if self.deputy else ()))
+        return tuple(text for person in people for text in (person.name, person.contact))
+
+    @property
     def digest(self) -> str:
         """Digest over the declared content, independent of comments and layout of the file."""
         return digest_of(self.model_dump(mode="json", by_alias=True))

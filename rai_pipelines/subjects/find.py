@@ -26,7 +26,7 @@ def find_subject(
         RegistryUnavailable, UnknownModelVersion: from the registry.
         DatasheetError: neither the version nor the subjects folder has a usable datasheet.
     """
-    registry.get(version)
+    registered = registry.get(version)
     folder = _fetch(version, registry, scratch / "models")
     files = [path for path in folder.rglob("*") if path.is_file() and _is_of_the_model(path.relative_to(folder))]
     return Subject(
@@ -38,6 +38,7 @@ def find_subject(
         loader=loader if files else None,
         expectations=_expectations(datasheet_places(version, folder, subjects_folder)[1:]),
         live=registry.is_live(version),
+        submitted_by=registered.submitted_by,
     )
 
 

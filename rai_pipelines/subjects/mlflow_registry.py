@@ -24,7 +24,7 @@ from rai_pipelines.addresses import scrubbed, without_secrets
 from rai_pipelines.errors import InvalidName, ModelError, RaiError, RegistryUnavailable, SettingsError, UnknownModelVersion
 from rai_pipelines.evidence.canonical import digest_of_folder
 from rai_pipelines.subjects.names import ModelVersion
-from rai_pipelines.subjects.registry import RegisteredVersion
+from rai_pipelines.subjects.registry import LivePointer, RegisteredVersion
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -90,17 +90,22 @@ class MlflowRegistry:
             raise UnknownModelVersion("cannot be used as a partition key", where=str(version), hint="Register the model under another name")
         return found
 
-    def live_versions(self) -> Sequence[ModelVersion]:
-        """See `ModelRegistry.live_versions`; sorted, without repeats."""
-        live: set[ModelVersion] = set()
+    def live_pointers(self) -> Sequence[LivePointer]:
+        """See `ModelRegistry.live_pointers`; sorted by name and version."""
+        found: set[LivePointer] = set()
         with self._answering():
             client = self._client()
             for model in _pages(lambda token: client.search_registered_models(max_results=PAGE_SIZE, page_token=token)):
                 for alias, number in model.aliases.items():
                     if alias in self.live_aliases:
-                        live.update(_usable(model.name, number))
-            live.update(item.version for item in self._newest_first() if item.tags.get(self.live_tag, "").lower() == LIVE_TAG_VALUE)
-        return tuple(sorted(live))
+                        found.update(LivePointer(alias, version) for version in _usable(model.name, number))
+            tagged = (item.version for item in self._newest_first() if item.tags.get(self.live_tag, "").lower() == LIVE_TAG_VALUE)
+            found.update(LivePointer(self.live_tag, version, "tag") for version in tagged)
+        return tuple(sorted(found, key=lambda pointer: (pointer.version, pointer.kind, pointer.name)))
+
+    def live_versions(self) -> Sequence[ModelVersion]:
+        """See `ModelRegistry.live_versions`; sorted, without repeats."""
+        return tuple(sorted({pointer.version for pointer in self.live_pointers()}))
 
     def is_live(self, version: ModelVersion) -> bool:
         """See `ModelRegistry.is_live`."""

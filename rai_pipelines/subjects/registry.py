@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from rai_pipelines.subjects.names import ModelVersion
 
@@ -23,6 +23,15 @@ class RegisteredVersion:
     submitted_by: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class LivePointer:
+    """Something in the registry that means "in use": an alias of that name, or a tag."""
+
+    name: str
+    version: ModelVersion
+    kind: Literal["alias", "tag"] = "alias"
+
+
 class ModelRegistry(Protocol):
     """The verbs that an adapter implements. Every one may raise `RegistryUnavailable`."""
 
@@ -35,6 +44,9 @@ class ModelRegistry(Protocol):
 
     def get(self, version: ModelVersion) -> RegisteredVersion:
         """One version, with everybody whom the registry says it was submitted by; raises `UnknownModelVersion`."""
+
+    def live_pointers(self) -> Sequence[LivePointer]:
+        """Everything that points at a version in use: live aliases, and the live tag."""
 
     def live_versions(self) -> Sequence[ModelVersion]:
         """Versions that a live alias or the live tag points at."""

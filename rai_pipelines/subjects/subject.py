@@ -49,6 +49,7 @@ class Subject:
     loader: ModelLoader | None = None
     expectations: Path | None = None  # folder of suite files beside the datasheet
     live: bool = False  # whether the registry says that it is in use
+    submitted_by: tuple[str, ...] = ()  # identities that the registry gives for who registered it
 
     def load_model(self) -> LoadedModel:
         """The model, loaded once per call.

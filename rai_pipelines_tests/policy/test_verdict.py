@@ -188,11 +188,11 @@ def test_publication_asks_for_larger_classes() -> None:
 
 def test_a_control_in_force_without_a_check_reads_missing() -> None:
     policy = read_policy()
-    controls = tuple(item.model_copy(update={"effective_from": DAY}) if item.id == "FAIR-B" else item for item in policy.controls)
-    verdict = judge(policy.model_copy(update={"controls": controls}), good_evidence(), model_name="m", model_version="1", day=DAY)
-    finding = verdict.finding("FAIR-B")
+    controls = tuple(item.model_copy(update={"effective_from": DAY}) if item.id == "PRIV-A" else item for item in policy.controls)
+    verdict = judge(policy.model_copy(update={"controls": controls}), good_evidence("high"), model_name="m", model_version="1", day=DAY)
+    finding = verdict.finding("PRIV-A")
     assert finding is not None and finding.status is FindingStatus.MISSING
-    assert "not recorded by this version" in finding.reason
+    assert "not verified by this version" in finding.reason
     assert verdict.status is VerdictStatus.NON_COMPLIANT
 
 

@@ -156,6 +156,18 @@ outbox = sa.Table(  # what others have still to be told; see governance/outbox.p
     sa.Index("ix_outbox_done_at", "done_at", "due_at"),
 )
 
+bypasses = sa.Table(  # what pointed at a version that was not approved, from when to when
+    "bypasses",
+    metadata,
+    sa.Column("id", sa.Integer(), primary_key=True),
+    sa.Column("model_name", NAME, nullable=False),
+    sa.Column("pointer", NAME, nullable=False),
+    sa.Column("model_version", NAME, nullable=False),
+    sa.Column("seen_at", MOMENT, nullable=False),
+    sa.Column("ended_at", MOMENT, nullable=True),
+    sa.Index("ix_bypasses_ended_at", "ended_at"),
+)
+
 heartbeats = sa.Table(  # when a part of this software last did its round
     "heartbeats",
     metadata,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from rai_pipelines.clock import utc_today
 from rai_pipelines.evidence.model import Evidence, Measurement
 from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement
 from rai_pipelines.policy.model import Statistics
@@ -27,7 +29,7 @@ class NoParameters(Threshold):
 
 @dataclass(frozen=True)
 class Question:
-    """What a check is asked: the thresholds and parameters of one control, and the evidence it names; `look` counts new data."""
+    """What a check is asked: the thresholds and parameters of one control, and the evidence it names; `look` counts new data, `day` is judged for."""
 
     threshold: Any
     parameters: Any
@@ -35,6 +37,7 @@ class Question:
     statistics: Statistics
     release_class: str
     look: int = 1
+    day: date = field(default_factory=utc_today)
 
     @property
     def alpha(self) -> float:

@@ -9,15 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from rai_pipelines.policy.checks import documentation, fairness, governance, monitoring, privacy, privacy_attacks, safety, transparency
+from rai_pipelines.policy.checks import (
+    accountability,
+    documentation,
+    fairness,
+    governance,
+    monitoring,
+    privacy,
+    privacy_attacks,
+    safety,
+    transparency,
+)
 from rai_pipelines.policy.checks.base import Check
 
 PLANNED: Mapping[str, str] = {
-    "signed_review": "signed reviews are not recorded by this version",
     "windowed_fairness": "production windows are not measured by this version",
     "global_report_and_traces": "whether every decision of production leaves a trace is not measured by this version",
     "human_review_of_decisions": "review logs are not read by this version",
-    "approvals_and_ledger": "signed approvals and the ledger are not part of this version",
     "encryption_and_attestation": "encryption and attestation are not verified by this version",
     "fault_drill": "fault drills are not run by this version",
     "trigger_coverage": "production triggers are not drilled by this version",
@@ -30,6 +38,7 @@ PLANNED: Mapping[str, str] = {
 def checks() -> Mapping[str, Check]:
     """Every check that this version can judge, by name."""
     found = [
+        *accountability.CHECKS,
         *fairness.CHECKS,
         *privacy.CHECKS,
         *privacy_attacks.CHECKS,

@@ -122,6 +122,17 @@ def upgrade() -> None:
     )
     op.create_index("ix_outbox_done_at", "outbox", ["done_at", "due_at"])
     op.create_table(
+        "bypasses",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("model_name", NAME, nullable=False),
+        sa.Column("pointer", NAME, nullable=False),
+        sa.Column("model_version", NAME, nullable=False),
+        sa.Column("seen_at", MOMENT, nullable=False),
+        sa.Column("ended_at", MOMENT, nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_bypasses"),
+    )
+    op.create_index("ix_bypasses_ended_at", "bypasses", ["ended_at"])
+    op.create_table(
         "heartbeats",
         sa.Column("name", sa.String(80), nullable=False),
         sa.Column("at", MOMENT, nullable=False),

@@ -1,0 +1,133 @@
+"""The review desk from a terminal, from an audited version to an approval, an exception and a revoked one; over a real registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from rai_pipelines.audit import build_auditor
+from rai_pipelines.cli.schemas import published_schemas
+from rai_pipelines.clock import utc_today
+from rai_pipelines.evidence.model import Status
+from rai_pipelines.governance.keys import make_key
+from rai_pipelines.policy.findings import FindingStatus
+from rai_pipelines.policy.verdict import consequence, judge
+from rai_pipelines.release import open_gate
+from rai_pipelines.settings import Settings, load_settings
+from rai_pipelines.subjects.names import ModelVersion
+from rai_pipelines_tests.cli.conftest import Rai
+from rai_pipelines_tests.house import datasheet
+
+LOOKED = ("--meaning", "I read the card and the bias assessment")
+VERSION = ModelVersion("calls", "1")
+
+
+@pytest.fixture
+def home(rai: Rai, tmp_path: Path) -> Settings:
+    """A registered version without model files, two reviewers and an officer with keys."""
+    settings = load_settings()
+    people = []
+    for name, roles in {"validator": ["validator"], "risk-owner": ["risk_owner"], "officer": ["ethics_officer"], "submitter": ["validator"]}.items():
+        keyid = make_key(settings.keys_path, name)
+        people.append({"id": name, "name": name, "roles": roles, "keys": [{"id": keyid}]})
+    settings.people_path.write_text(yaml.safe_dump({"schema": "rai.people/v1", "people": people}), encoding="utf-8")
+    folder = tmp_path / "model"
+    folder.mkdir()
+    sheet = datasheet(owner={"name": "officer", "contact": "officer@example.org"})
+    (folder / "datasheet.yaml").write_text(yaml.safe_dump(sheet), encoding="utf-8")
+    build_auditor(settings).registry.register("calls", folder, tags={"rai.submitted_by": "submitter"})  # type: ignore[attr-defined]
+    return settings
+
+
+def judged(settings: Settings, change: Callable[[Any], Any] = lambda finding: finding) -> None:
+    """Bring the version to the gate with findings that pass, but for what `change` makes of them."""
+    auditor = build_auditor(settings)
+    verdict = judge(auditor.policy, auditor.collect(VERSION, ()), model_name="calls", model_version="1", day=utc_today())
+    findings = tuple(change(item.model_copy(update={"status": FindingStatus.PASS, "reason": "as the test wants"})) for item in verdict.findings)
+    status, reasons = consequence(findings, auditor.policy, "limited")
+    made = verdict.model_copy(update={"findings": findings, "status": status, "reasons": reasons, "risk_class": "limited"})
+    auditor.store.put(made, kind="policy_verdict", folder=VERSION.key, status=Status.COMPLETE)
+    open_gate(auditor, VERSION)
+
+
+def test_a_version_waits_is_shown_approved_and_revoked(rai: Rai, home: Settings) -> None:
+    judged(home)
+    assert [item["state"] for item in rai("review", "list", "--json").json] == ["awaiting_review"]
+    shown = rai("review", "show", "calls/1", "--json").json
+    jsonschema.validate(shown, published_schemas()["review-output"])
+    assert shown["reason"] == "Waits for somebody as validator"
+    assert set(shown["excluded"]) == {"officer", "submitter"}
+
+    said = rai("review", "approve", "calls/1", "--as", "VALIDATOR", *LOOKED, "--condition", "watch the smallest group")
+    assert (said.code, said.out) == (0, "calls/1: approved. Approved by 1 of 1 people\n")
+    registry = build_auditor(home).registry
+    assert registry.aliases("calls") == {"approved": "1", "compliant": "1"}
+    assert registry.get(VERSION).tags["rai.gate"] == "approved"
+    text = rai("review", "show", "calls/1").out
+    assert "approve by validator as validator: I read the card" in text and "on condition: watch the smallest group" in text
+
+    assert rai("review", "revoke", "calls/1", "--as", "officer", "--meaning", "Complaints have come in").code == 0
+    assert "approved" not in registry.aliases("calls")
+    assert rai("review", "list", "--state", "revoked", "--json").json[0]["model_name"] == "calls"
+    assert rai("ledger", "export", "ledger.jsonl").out.startswith("6 entries"), "the verdict, two decisions, and three states"
+
+
+@pytest.mark.parametrize(
+    ("person", "said"),
+    [
+        ("submitter", "submitted or owns"),
+        ("nobody", "nobody in the file"),
+        ("risk-owner", "Waits for somebody as validator"),
+        ("officer", "submitted or owns"),
+    ],
+)
+def test_who_may_not_approve_is_told_why(rai: Rai, home: Settings, person: str, said: str) -> None:
+    judged(home)
+    ended = rai("review", "approve", "calls/1", "--as", person, *LOOKED)
+    assert said in ended.out + ended.err
+    assert "approved" not in build_auditor(home).registry.aliases("calls")
+
+
+def test_an_exception_is_proposed_signed_by_the_quorum_and_listed(rai: Rai, home: Settings) -> None:
+    judged(home, lambda item: item.model_copy(update={"status": FindingStatus.FAIL}) if item.control == "DATA-B" else item)
+    sheet = datasheet(owner={"name": "somebody else", "contact": "else@example.org"})
+    build_folder(home, sheet)
+    until = (utc_today() + timedelta(days=10)).isoformat()
+    asked = ("waive", "DATA-B", "--scope", "calls/1", "--until", until, "--reason", "The supplier delivers corrected data next week")
+    proposed = rai(*asked, "--as", "risk-owner")
+    assert "waits for the signature of somebody as ethics_officer" in proposed.out
+    (waiver,) = rai("waiver", "list", "--json").json
+    assert waiver["signed_by"] == ["risk-owner"]
+    refused = rai("waiver", "sign", waiver["id"][7:17], "--as", "officer", "--meaning", "I have seen the delivery note")
+    assert "submitted or owns" in refused.err, "the officer is the declared owner here"
+    assert rai("waiver", "sign", "ffff", "--as", "officer", "--meaning", "I have seen the delivery note").code == 3
+
+
+def build_folder(home: Settings, sheet: dict[str, Any]) -> None:
+    path = home.subjects_path / "calls" / "datasheet.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(sheet), encoding="utf-8")
+
+
+def test_a_round_without_anything_to_do_says_so(rai: Rai, home: Settings) -> None:
+    judged(home)
+    done = rai("round", "--json")
+    assert (done.code, done.json["problems"]) == (0, [])
+    jsonschema.validate(done.json, published_schemas()["round-output"])
+
+
+def test_a_round_notices_who_goes_around_the_gate(rai: Rai, home: Settings) -> None:
+    judged(home)
+    build_auditor(home).registry.set_alias("champion", VERSION)
+    assert rai("round", "--json").json["bypasses"] == ["calls/1 by alias champion: is awaiting review"]
+
+
+def test_a_version_that_was_never_at_the_gate_is_said(rai: Rai, home: Settings) -> None:
+    assert "never at the gate" in rai("review", "show", "calls/1").could_not()
+    assert rai("review", "list").out == "Nothing at the gate\n"

@@ -28,6 +28,7 @@ from rai_pipelines.subjects.names import ModelVersion
 
 ACTOR = "system:release_gate"
 REGISTRY = "registry"  # the outbox's kind for what the registry is told
+SWEPT_AT_ONCE = 200
 SIGNED_BY_OTHERS = (DecisionKind.APPROVE, DecisionKind.REJECT, DecisionKind.WAIVE)
 
 
@@ -158,13 +159,17 @@ class Gatekeeper:
             now = self.ledger.lock(connection)
             return self._work_out(connection, self._present(connection, version), now)
 
-    def sweep(self) -> list[Gate]:
-        """Every version whose state changes by itself: an approval or a waiver has ended, or the policy is another one."""
+    def sweep(self, *, limit: int = SWEPT_AT_ONCE) -> list[Gate]:
+        """Versions whose state changes by itself: an approval or a waiver has ended, or the policy is another one.
+
+        At most `limit` of them, so that a round stays short: what is left is found again by the next one.
+        """
         with self.engine.begin() as connection:
             now = self.ledger.lock(connection)
             alive = gates.c.state.in_([GateState.APPROVED, GateState.AWAITING_REVIEW, GateState.EXPIRED])
             due = (gates.c.due_at <= now) | (alive & (gates.c.policy_digest != self.policy.digest))
-            found = [self._work_out(connection, self._present(connection, version), now) for version in self._versions(connection, due)]
+            versions = self._versions(connection, due, limit=limit)
+            found = [self._work_out(connection, self._present(connection, version), now) for version in versions]
         return [gate for gate in found if gate.moved]
 
     def signed_waiver(self, digest: str) -> Waiver | None:
@@ -182,8 +187,9 @@ class Gatekeeper:
         """The ledger that decisions are recorded in."""
         return self.book.ledger
 
-    def _versions(self, connection: sa.Connection, condition: sa.ColumnElement[bool]) -> list[ModelVersion]:
-        rows = connection.execute(sa.select(gates.c.model_name, gates.c.model_version).where(condition)).all()
+    def _versions(self, connection: sa.Connection, condition: sa.ColumnElement[bool], *, limit: int | None = None) -> list[ModelVersion]:
+        chosen = sa.select(gates.c.model_name, gates.c.model_version).where(condition).order_by(gates.c.due_at, gates.c.model_name).limit(limit)
+        rows = connection.execute(chosen).all()
         return [ModelVersion(row.model_name, row.model_version) for row in rows]
 
     def _present(self, connection: sa.Connection, version: ModelVersion) -> tuple[Binding, Verdict]:

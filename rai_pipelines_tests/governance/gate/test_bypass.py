@@ -1,0 +1,108 @@
+"""Going around the gate is noticed, once each time, with a case; and undone where the policy says so. On a real MLflow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from rai_pipelines.errors import RegistryUnavailable
+from rai_pipelines.governance.database.engine import make_engine, upgrade
+from rai_pipelines.governance.database.tables import bypasses, outbox
+from rai_pipelines.governance.gate.bypass import watch_pointers
+from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
+from rai_pipelines.subjects.names import ModelVersion
+from rai_pipelines_tests.governance.office import Office
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    engine = make_engine(f"sqlite:///{tmp_path / 'governance.db'}")
+    upgrade(engine)
+    yield Office(engine, tmp_path)
+    engine.dispose()
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> MlflowRegistry:
+    """With two versions of `loans`."""
+    made = MlflowRegistry(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    for _ in range(2):
+        made.register("loans", tmp_path / "evidence")
+    return made
+
+
+def version(number: str) -> ModelVersion:
+    return ModelVersion("loans", number)
+
+
+def cases(office: Office) -> list[dict[str, str]]:
+    chosen = sa.select(outbox.c.payload).where(outbox.c.kind == "case").order_by(outbox.c.id)
+    with office.engine.connect() as connection:
+        return [json.loads(text) for text in connection.execute(chosen).scalars()]
+
+
+def test_an_alias_moved_by_hand_is_noticed_once_with_a_critical_case(office: Office, registry: MlflowRegistry) -> None:
+    office.audited()
+    registry.set_alias("champion", version("1"))
+    (found,) = watch_pointers(office.keeper, registry)
+    assert (str(found.pointer.version), found.why, found.new) == ("loans/1", "is awaiting review", True)
+    office.clock.advance(minutes=1)
+    (again,) = watch_pointers(office.keeper, registry)
+    assert not again.new and again.since == found.since
+    (case,) = cases(office)
+    assert (case["severity"], case["kind"], case["model_version"]) == ("critical", "gate_bypass", "1")
+    assert "bypass" in [entry.kind for entry in office.keeper.ledger.entries()]
+    assert registry.aliases("loans")["champion"] == "1", "reported only"
+
+
+def test_the_same_bypass_after_it_was_over_is_another_one(office: Office, registry: MlflowRegistry) -> None:
+    office.audited()
+    for _ in range(2):
+        registry.set_alias("champion", version("1"))
+        watch_pointers(office.keeper, registry)
+        registry.delete_alias("champion", "loans")
+        assert watch_pointers(office.keeper, registry) == []
+    assert [case["key"] for case in cases(office)] == ["bypass:1", "bypass:2"]
+    with office.engine.connect() as connection:
+        assert None not in connection.execute(sa.select(bypasses.c.ended_at)).scalars().all()
+
+
+def test_an_approved_version_in_use_is_no_bypass_and_one_that_was_never_audited_is(office: Office, registry: MlflowRegistry) -> None:
+    office.approve(office.audited(), "validator", "risk-owner")
+    registry.set_alias("production", version("1"))
+    assert watch_pointers(office.keeper, registry) == []
+    registry.set_tags(version("2"), {"stage": "Production"})
+    (found,) = watch_pointers(office.keeper, registry)
+    assert (found.pointer.kind, found.why) == ("tag", "was never audited")
+
+
+def test_where_the_policy_enforces_the_alias_goes_back_to_the_approved_version_or_away(office: Office, registry: MlflowRegistry) -> None:
+    office.policy = office.policy_with({"bypass": "enforce"})
+    registry.set_alias("champion", version("2"))
+    watch_pointers(office.keeper, registry)
+    assert "champion" not in registry.aliases("loans"), "there is no approved version to go back to"
+    office.approve(office.audited(), "validator", "risk-owner")
+    registry.set_alias("champion", version("2"))
+    watch_pointers(office.keeper, registry)
+    assert registry.aliases("loans")["champion"] == "1"
+    undone = [entry.body["to"] for entry in office.keeper.ledger.entries() if entry.kind == "bypass_undone"]
+    assert undone == [None, "1"]
+
+
+def test_an_approval_that_expires_makes_the_version_in_use_a_bypass(office: Office, registry: MlflowRegistry) -> None:
+    office.approve(office.audited(), "validator", "risk-owner")
+    registry.set_alias("champion", version("1"))
+    office.clock.advance(days=365)
+    office.keeper.sweep()
+    (found,) = watch_pointers(office.keeper, registry)
+    assert found.why == "is expired"
+
+
+def test_a_registry_that_is_down_changes_nothing(office: Office) -> None:
+    with pytest.raises(RegistryUnavailable):
+        watch_pointers(office.keeper, MlflowRegistry("http://127.0.0.1:9"))
+    assert list(office.keeper.ledger.entries()) == []

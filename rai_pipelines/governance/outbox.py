@@ -87,13 +87,13 @@ def _attempt(engine: sa.Engine, row: Any, deliver: Deliver, now: datetime) -> De
         claim = outbox.update().where(mine, outbox.c.done_at.is_(None), outbox.c.attempts == row.attempts, outbox.c.due_at == row.due_at)
         if connection.execute(claim.values(attempts=attempts, due_at=now + timedelta(seconds=LEASE_S))).rowcount != 1:
             return None
-    problem: str | None = None
+    problem, asked_s = None, 0.0
     try:
         deliver(json.loads(row.payload))
     except RaiError as error:
-        problem = str(error)[:LONGEST_PROBLEM]
+        problem, asked_s = str(error)[:LONGEST_PROBLEM], float(getattr(error, "retry_after_s", 0.0))
     with engine.begin() as connection:
-        pause = min(FIRST_PAUSE_S * 2 ** (attempts - 1), LONGEST_PAUSE_S)
+        pause = max(min(FIRST_PAUSE_S * 2 ** min(attempts - 1, 20), LONGEST_PAUSE_S), asked_s)
         outcome = {"done_at": now, "problem": None} if problem is None else {"due_at": now + timedelta(seconds=pause), "problem": problem}
         connection.execute(outbox.update().where(mine).values(**outcome))
     return Delivery(row.kind, row.key, attempts, problem)

@@ -168,6 +168,54 @@ bypasses = sa.Table(  # what pointed at a version that was not approved, from wh
     sa.Index("ix_bypasses_ended_at", "ended_at"),
 )
 
+cases = sa.Table(
+    "cases",
+    metadata,
+    sa.Column("id", sa.Integer(), primary_key=True),
+    sa.Column("key", sa.String(200), nullable=False, unique=True),
+    sa.Column("severity", sa.String(20), nullable=False),
+    sa.Column("model_name", NAME, nullable=True),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("content", sa.Text(), nullable=False),
+    sa.Column("opened_at", MOMENT, nullable=False),
+    sa.Column("changed_at", MOMENT, nullable=False),
+    sa.Column("looked_at", MOMENT, nullable=True),  # when the tracker was last asked
+    sa.Column("ref", sa.String(200), nullable=True),
+    sa.Column("url", sa.Text(), nullable=True),
+    sa.Column("incident_class", sa.String(60), nullable=True),
+    sa.Column("aware_at", MOMENT, nullable=True),
+    sa.Column("report_due_at", MOMENT, nullable=True),
+    sa.Column("reported_at", MOMENT, nullable=True),
+    sa.Column("closed_at", MOMENT, nullable=True),
+    sa.Column("lesson", DIGEST, nullable=True),
+    sa.Index("ix_cases_state", "state", "looked_at"),
+    sa.Index("ix_cases_model_name", "model_name"),
+)
+
+case_events = sa.Table(
+    "case_events",
+    metadata,
+    sa.Column("id", sa.Integer(), primary_key=True),
+    sa.Column("case_id", sa.Integer(), nullable=False),
+    sa.Column("at", MOMENT, nullable=False),
+    sa.Column("source", sa.String(60), nullable=False),
+    sa.Column("what", sa.Text(), nullable=False),
+    sa.Index("ix_case_events_case_id", "case_id", "id"),
+)
+
+escalations = sa.Table(  # a step that was taken: once for ever
+    "escalations",
+    metadata,
+    sa.Column("id", sa.Integer(), primary_key=True),
+    sa.Column("about", sa.String(700), nullable=False),
+    sa.Column("since", MOMENT, nullable=False),
+    sa.Column("step", sa.Integer(), nullable=False),
+    sa.Column("role", sa.String(40), nullable=False),
+    sa.Column("due_at", MOMENT, nullable=False),
+    sa.Column("taken_at", MOMENT, nullable=False),
+    sa.UniqueConstraint("about", "since", "step", name="uq_escalations_about"),
+)
+
 heartbeats = sa.Table(  # when a part of this software last did its round
     "heartbeats",
     metadata,
@@ -175,4 +223,14 @@ heartbeats = sa.Table(  # when a part of this software last did its round
     sa.Column("at", MOMENT, nullable=False),
 )
 
-APPEND_ONLY = ("ledger_entries", "ledger_checkpoints", "judgements", "bindings", "waivers", "decisions", "gate_transitions")
+APPEND_ONLY = (
+    "ledger_entries",
+    "ledger_checkpoints",
+    "judgements",
+    "bindings",
+    "waivers",
+    "decisions",
+    "gate_transitions",
+    "case_events",
+    "escalations",
+)

@@ -9,7 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rai_pipelines.governance.cases.request import CaseRequest, request_case
+from rai_pipelines.governance.cases.case import CaseRequest
+from rai_pipelines.governance.cases.request import request_case
 from rai_pipelines.governance.database.tables import bypasses, gates
 from rai_pipelines.governance.gate.keeper import Gatekeeper
 from rai_pipelines.governance.gate.record import GateState
@@ -77,7 +78,7 @@ def _note(connection: sa.Connection, keeper: Gatekeeper, found: Sequence[tuple[L
             number = connection.execute(bypasses.insert().values(**values).returning(bypasses.c.id)).scalar_one()
             body: dict[str, Any] = {"pointer": pointer.name, "state": why}
             keeper.ledger.append_within(connection, Happening("bypass", ACTOR, body, key[0], key[2]))
-            request_case(connection, _case(pointer, why, number, now), now=now)
+            request_case(connection, keeper.ledger, _case(pointer, why, number, now), now=now)
         standing.append(Bypass(pointer, why, now if row is None else row.seen_at, row is None))
     for row in open_rows.values():
         connection.execute(bypasses.update().where(bypasses.c.id == row.id).values(ended_at=now))

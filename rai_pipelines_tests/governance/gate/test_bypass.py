@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from rai_pipelines.errors import RegistryUnavailable
 from rai_pipelines.governance.database.engine import make_engine, upgrade
-from rai_pipelines.governance.database.tables import bypasses, outbox
+from rai_pipelines.governance.database.tables import bypasses
+from rai_pipelines.governance.database.tables import cases as cases_table
 from rai_pipelines.governance.gate.bypass import watch_pointers
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 from rai_pipelines.subjects.names import ModelVersion
@@ -40,7 +41,7 @@ def version(number: str) -> ModelVersion:
 
 
 def cases(office: Office) -> list[dict[str, str]]:
-    chosen = sa.select(outbox.c.payload).where(outbox.c.kind == "case").order_by(outbox.c.id)
+    chosen = sa.select(cases_table.c.content).order_by(cases_table.c.id)
     with office.engine.connect() as connection:
         return [json.loads(text) for text in connection.execute(chosen).scalars()]
 

@@ -1,0 +1,100 @@
+"""Cases in Jira and Jira Service Management, by the REST API v3 of Jira Cloud (developer.atlassian.com/cloud/jira/platform/rest/v3).
+
+A ticket is found again by a label that is made from the case's key, so that a create whose answer was lost is not made twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from rai_pipelines.governance.cases.case import Case, CaseState, Ticket, TrackerRefused, TrackerUnavailable, mark_of
+from rai_pipelines.governance.cases.http import Caller
+from rai_pipelines.governance.cases.tracker_file import TrackerFile
+from rai_pipelines.policy.model import Severity
+
+LABEL = "rai-pipelines"
+PRIORITIES = {Severity.CRITICAL: "Highest", Severity.HIGH: "High", Severity.MEDIUM: "Medium", Severity.LOW: "Low"}
+CATEGORIES = {"new": CaseState.OPEN, "undefined": CaseState.OPEN, "indeterminate": CaseState.IN_PROGRESS, "done": CaseState.RESOLVED}
+WANTED_CATEGORY = {CaseState.OPEN: "new", CaseState.IN_PROGRESS: "indeterminate", CaseState.RESOLVED: "done", CaseState.CLOSED: "done"}
+LONGEST_SUMMARY = 250
+
+
+@dataclass(frozen=True)
+class JiraTracker:
+    """See `Tracker`."""
+
+    file: TrackerFile
+    authorisation: tuple[str, str] = field(repr=False)
+    name: str = "jira"
+
+    def open(self, case: Case) -> Ticket:
+        """See `Tracker.open`."""
+        label = mark_of(case)
+        query = {"jql": f'labels = "{label}" ORDER BY created ASC', "fields": ["key"], "maxResults": 1}
+        found = self._call("POST", "/rest/api/3/search/jql", json=query)
+        issues = _part(found, "issues")
+        if issues:
+            return self._ticket(str(_part(issues[0], "key")))
+        request = case.request
+        fields: dict[str, Any] = {
+            "project": {"key": self.file.project},
+            "issuetype": {"name": self.file.issue_type},
+            "summary": " ".join(request.title.split())[:LONGEST_SUMMARY],
+            "description": _document(request.description),
+            "labels": [LABEL, label],
+            "priority": {"name": self.file.priorities.get(request.severity, PRIORITIES[request.severity])},
+            **self.file.extra_fields(case),
+        }
+        return self._ticket(str(_part(self._call("POST", "/rest/api/3/issue", json={"fields": fields}), "key")))
+
+    def attach(self, ticket: Ticket, name: str, content: bytes) -> None:
+        """See `Tracker.attach`; an attachment of that name and size is not sent again."""
+        there = _part(_part(self._call("GET", f"/rest/api/3/issue/{ticket.ref}", params={"fields": "attachment"}), "fields"), "attachment")
+        if any(item.get("filename") == name and item.get("size") == len(content) for item in there):
+            return
+        files = {"file": (name, content, "text/markdown")}
+        self._call("POST", f"/rest/api/3/issue/{ticket.ref}/attachments", headers={"X-Atlassian-Token": "no-check"}, files=files)
+
+    def state(self, ticket: Ticket) -> CaseState:
+        """See `Tracker.state`."""
+        status = _part(_part(self._call("GET", f"/rest/api/3/issue/{ticket.ref}", params={"fields": "status"}), "fields"), "status")
+        named = self.file.states.get(str(status.get("name")))
+        return named if named is not None else CATEGORIES.get(str(_part(_part(status, "statusCategory"), "key")), CaseState.OPEN)
+
+    def move(self, ticket: Ticket, state: CaseState, note: str) -> None:
+        """See `Tracker.move`; by the first transition whose target means that state."""
+        now = self.state(ticket)
+        if now is state or (now.over and state.over):
+            return
+        for item in _part(self._call("GET", f"/rest/api/3/issue/{ticket.ref}/transitions"), "transitions"):
+            target = _part(item, "to")
+            category = str(_part(_part(target, "statusCategory"), "key"))
+            if self.file.states.get(str(target.get("name"))) is state or category == WANTED_CATEGORY[state]:
+                self._call("POST", f"/rest/api/3/issue/{ticket.ref}/comment", json={"body": _document(note)})
+                self._call("POST", f"/rest/api/3/issue/{ticket.ref}/transitions", json={"transition": {"id": str(_part(item, "id"))}})
+                return
+        hint = "Name a state under states in the tracker file"
+        raise TrackerRefused(f"has no transition to a state that means {state.value}", where=ticket.ref, hint=hint)
+
+    def _ticket(self, key: str) -> Ticket:
+        return Ticket(key, f"{self.file.url.rstrip('/')}/browse/{key}")
+
+    def _call(self, method: str, path: str, **content: Any) -> Any:
+        return Caller(self.file.url.rstrip("/"), self.authorisation).call(method, path, **content)
+
+
+def _document(text: str) -> dict[str, Any]:
+    """Plain text as Atlassian Document Format: nothing in it is markup."""
+    paragraphs = [line for line in text.splitlines() if line.strip()] or ["-"]
+    return {
+        "type": "doc",
+        "version": 1,
+        "content": [{"type": "paragraph", "content": [{"type": "text", "text": line}]} for line in paragraphs],
+    }
+
+
+def _part(answer: Any, name: str) -> Any:
+    if not isinstance(answer, dict) or name not in answer:
+        raise TrackerUnavailable(f"answered without {name!r}", where="jira", hint="It is tried again")
+    return answer[name]

@@ -1,0 +1,88 @@
+"""The file that says which tracker works on cases and which of its fields gets what. Secrets are named there, and read from the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rai_pipelines.errors import DocumentError, SettingsError
+from rai_pipelines.governance.cases.case import Case, CaseState, Tracker
+from rai_pipelines.policy.model import Severity
+from rai_pipelines.yaml_documents import read_yaml_document
+
+EnvironmentName = Annotated[str, Field(pattern=r"^RAI_TRACKER_[A-Z0-9_]{1,40}$")]
+Ours = Literal["key", "kind", "severity", "model_name", "model_version", "model", "noticed_at", "incident_class", "report_due_at", "number"]
+
+
+class TrackerFile(BaseModel):
+    """Which tracker, and how it is told. Without such a file, cases are worked on here.
+
+    `fields` are further fields of the ticket by the tracker's name for them, each with what of the case goes in. `states` say which of the
+    tracker's own states mean what to us, where that does not follow from its categories.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal["rai.tracker/v1"] = Field(alias="schema")
+    tracker: Literal["jira", "servicenow"]
+    url: str = Field(pattern=r"^https?://[^\s@]+$")
+    user: EnvironmentName = "RAI_TRACKER_USER"
+    token: EnvironmentName = "RAI_TRACKER_TOKEN"  # noqa: S105  (the name of a variable)
+    project: str | None = Field(default=None, description="Jira: key of the project")
+    issue_type: str = Field(default="Incident", description="Jira: name of the issue type")
+    priorities: Mapping[Severity, str] = Field(default_factory=dict, description="Jira: priority; ServiceNow: urgency and impact, 1 to 3")
+    fields: Mapping[str, Ours] = Field(default_factory=dict)
+    states: Mapping[str, CaseState] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _jira_has_a_project(self) -> Self:
+        if self.tracker == "jira" and not self.project:
+            raise ValueError("project: Jira needs the key of the project that cases are opened in")
+        if self.url.startswith("http://") and not self.url.startswith(("http://127.0.0.1", "http://localhost")):
+            raise ValueError("url: https, so that the token is not sent in the clear")
+        return self
+
+    def extra_fields(self, case: Case) -> dict[str, str]:
+        """The further fields of this case's ticket; what the case does not have is left out."""
+        request = case.request
+        model = None if request.model_name is None else "/".join(filter(None, (request.model_name, request.model_version)))
+        due = None if case.report_due_at is None else case.report_due_at.isoformat(timespec="seconds")
+        known = {
+            **request.model_dump(mode="json"),
+            "model": model,
+            "number": str(case.id),
+            "incident_class": case.incident_class,
+            "report_due_at": due,
+        }
+        return {name: str(known[ours]) for name, ours in self.fields.items() if known[ours] is not None}
+
+
+def open_tracker(path: Path | None) -> Tracker | None:
+    """The tracker that the file names; None where there is no file.
+
+    Raises:
+        DocumentError: the file cannot be used.
+        SettingsError: a variable that it names is not set.
+    """
+    if path is None or not path.exists():
+        return None
+    file = read_yaml_document(path, TrackerFile, error=DocumentError)
+    authorisation = (_from_environment(file.user), _from_environment(file.token))
+    if file.tracker == "jira":
+        from rai_pipelines.governance.cases.jira import JiraTracker
+
+        return JiraTracker(file, authorisation)
+    from rai_pipelines.governance.cases.servicenow import ServiceNowTracker
+
+    return ServiceNowTracker(file, authorisation)
+
+
+def _from_environment(name: str) -> str:
+    value = os.environ.get(name, "")
+    if not value:
+        raise SettingsError("is not set", where=name, hint="The tracker file names it; set it in the environment of the daemon")
+    return value

@@ -1,0 +1,202 @@
+"""Cases in Jira and ServiceNow over real sockets that fail on purpose: each case is one ticket, whatever happens on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from rai_pipelines.errors import DocumentError, SettingsError
+from rai_pipelines.governance.cases import http
+from rai_pipelines.governance.cases.book import CaseBook
+from rai_pipelines.governance.cases.case import Case, CaseRequest, CaseState, Tracker, TrackerRefused, TrackerUnavailable
+from rai_pipelines.governance.cases.sync import case_deliveries, follow_tracker
+from rai_pipelines.governance.cases.tracker_file import open_tracker
+from rai_pipelines.governance.database.engine import make_engine, upgrade
+from rai_pipelines.governance.ledger.storage import Ledger
+from rai_pipelines.governance.outbox import drain, waiting
+from rai_pipelines.policy.model import Severity
+from rai_pipelines_tests.governance.cases.trackers import FAILURES, TOKEN, USER, Jira, Service, ServiceNow, served
+from rai_pipelines_tests.governance.office import Clock
+
+HOSTILE = 'In use without approval" OR labels is not EMPTY\n{code}[~admin]{code} ^state=7'
+
+
+class Desk:
+    """A case book, and a tracker of one kind behind it."""
+
+    def __init__(self, kind: str, url: str, service: Service, engine: sa.Engine, folder: Path) -> None:
+        self.service, self.clock = service, Clock()
+        self.book = CaseBook(engine, Ledger(engine, self.clock))
+        self.file = folder / "tracker.yaml"
+        content = {"schema": "rai.tracker/v1", "tracker": kind, "url": url, "fields": {"customfield_1": "model", "customfield_2": "report_due_at"}}
+        self.file.write_text(yaml.safe_dump(content | ({"project": "RAI"} if kind == "jira" else {})), encoding="utf-8")
+        opened = open_tracker(self.file)
+        assert opened is not None
+        self.tracker: Tracker = opened
+
+    def case(self, key: str = "bypass:1", **changes: Any) -> Case:
+        fields = {
+            "key": key,
+            "kind": "gate_bypass",
+            "severity": Severity.HIGH,
+            "title": HOSTILE,
+            "description": "line one\nline two",
+            "model_name": "loans",
+        }
+        return self.book.request(CaseRequest(**{**fields, "model_version": "1", "noticed_at": self.clock.now, **changes}))
+
+    def drain(self) -> list[str | None]:
+        return [item.problem for item in drain(self.book.engine, case_deliveries(self.book, self.tracker), now=self.clock.now)]
+
+    def tickets(self) -> list[Any]:
+        return list(self.service.issues.values() if isinstance(self.service, Jira) else self.service.records.values())  # type: ignore[attr-defined]
+
+
+@pytest.fixture(params=["jira", "servicenow"])
+def desk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setenv("RAI_TRACKER_USER", USER)
+    monkeypatch.setenv("RAI_TRACKER_TOKEN", TOKEN)
+    monkeypatch.setattr(http, "ANSWER_S", 0.5)
+    engine = make_engine(f"sqlite:///{tmp_path / 'governance.db'}")
+    upgrade(engine)
+    service = Jira() if request.param == "jira" else ServiceNow()
+    with served(service) as url:
+        yield Desk(request.param, url, service, engine, tmp_path)
+    engine.dispose()
+
+
+def test_a_case_becomes_one_ticket_with_its_fields_and_hostile_words_are_only_words(desk: Desk) -> None:
+    case = desk.case()
+    assert desk.drain() == [None]
+    (ticket,) = desk.tickets()
+    fields = ticket.get("fields", ticket)
+    title = fields.get("summary") or fields["short_description"]
+    assert title == " ".join(HOSTILE.split()) and fields["customfield_1"] == "loans/1" and "customfield_2" not in fields
+    kept = desk.book.get(case.id)
+    assert kept.ref and kept.url and kept.url.startswith("http://127.0.0.1")
+    assert [what for _, _, what in desk.book.history(case.id)] == ["opened: gate_bypass", f"taken as {kept.ref}"]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("at", [0, 1], ids=["while looking", "while creating"])
+def test_whatever_fails_on_the_way_the_outbox_tries_again_and_there_is_one_ticket(desk: Desk, failure: str, at: int) -> None:
+    desk.case()
+    desk.service.failures = [None] * at + [failure]  # type: ignore[list-item]
+    (problem,) = desk.drain()
+    assert problem is not None and TOKEN not in problem
+    assert desk.drain() == [], "not before its time"
+    desk.clock.advance(seconds=29)
+    if failure == "429":
+        assert desk.drain() == [], "the tracker asked for 30 seconds"
+    desk.clock.advance(seconds=1)
+    assert desk.drain() == [None]
+    assert len(desk.tickets()) == 1
+    with desk.book.engine.connect() as connection:
+        assert waiting(connection) == []
+
+
+def test_an_outage_of_days_loses_nothing_and_doubles_nothing(desk: Desk) -> None:
+    keys = [f"bypass:{number}" for number in range(5)]
+    for key in keys:
+        desk.case(key)
+        desk.case(key)  # the same again, as after a restart
+    desk.service.failures = ["500"] * 1000
+    for _ in range(72):
+        desk.drain()
+        desk.clock.advance(hours=1)
+    desk.service.failures = []
+    desk.clock.advance(hours=1)
+    assert desk.drain() == [None] * 5
+    assert len(desk.tickets()) == 5
+
+
+def test_a_delivery_that_is_made_twice_makes_one_ticket(desk: Desk) -> None:
+    case = desk.case()
+    first, second = desk.tracker.open(case), desk.tracker.open(case)
+    assert first == second and len(desk.tickets()) == 1
+
+
+def test_an_attachment_is_there_once_however_often_it_is_sent(desk: Desk) -> None:
+    case = desk.case()
+    desk.drain()
+    desk.book.attach(case.id, "evidence.md", "# Evidence\n")
+    desk.service.failures = [None, "lost answer"]  # type: ignore[list-item]
+    assert desk.drain()[0] is not None
+    desk.clock.advance(minutes=1)
+    assert desk.drain() == [None]
+    kept = desk.tickets()[0]["attachments"] if isinstance(desk.service, Jira) else desk.service.attachments  # type: ignore[attr-defined]
+    assert [item["content"] for item in kept] == ["# Evidence\n"]
+
+
+def test_what_the_tracker_says_is_noted_here_and_what_is_decided_here_is_told_there(desk: Desk) -> None:
+    case = desk.case()
+    desk.drain()
+    ticket = desk.tickets()[0]
+    ticket |= {"status": "Doing"} if isinstance(desk.service, Jira) else {"state": "2"}
+    (moved,), problems = follow_tracker(desk.book, desk.tracker, now=desk.clock.now)
+    assert (moved.state, problems) == (CaseState.IN_PROGRESS, [])
+    assert follow_tracker(desk.book, desk.tracker, now=desk.clock.now) == ([], []), "not asked again at once"
+    desk.book.move(case.id, CaseState.RESOLVED, source="here")
+    desk.clock.advance(minutes=6)
+    assert follow_tracker(desk.book, desk.tracker, now=desk.clock.now) == ([], []), "the tracker has not heard of it yet"
+    assert desk.drain() == [None]
+    assert desk.tracker.state(desk.tracker.open(case)).over
+    desk.drain()
+    assert desk.book.get(case.id).state is CaseState.RESOLVED
+
+
+def test_a_tracker_that_refuses_says_why_without_the_token(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAI_TRACKER_TOKEN", "wrong")
+    tracker = open_tracker(desk.file)
+    assert tracker is not None
+    with pytest.raises(TrackerRefused, match="401") as caught:
+        tracker.open(desk.case())
+    assert "wrong" not in str(caught.value) and "wrong" not in repr(tracker)
+
+
+def test_a_ticket_that_was_deleted_there_keeps_no_other_case_from_being_asked_about(desk: Desk) -> None:
+    first, second = desk.case("a"), desk.case("b")
+    desk.drain()
+    tickets = desk.service.issues if isinstance(desk.service, Jira) else desk.service.records  # type: ignore[attr-defined]
+    tickets.pop(str(desk.book.get(first.id).ref))
+    tickets[str(desk.book.get(second.id).ref)] |= {"status": "Done"} if isinstance(desk.service, Jira) else {"state": "6"}
+    (moved,), (problem,) = follow_tracker(desk.book, desk.tracker, now=desk.clock.now)
+    assert (moved.id, moved.state) == (second.id, CaseState.RESOLVED)
+    assert "404" in problem
+
+
+def test_nobody_there_is_unavailable() -> None:
+    with pytest.raises(TrackerUnavailable, match="did not answer"):
+        http.Caller("http://127.0.0.1:9", ("a", "b")).call("GET", "/")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"url": "http://tracker.example.org"}, "https"),
+        ({"project": None}, "Jira needs the key"),
+        ({"token": "PATH"}, "token"),
+        ({"fields": {"x": "secret"}}, "fields"),
+    ],
+)
+def test_a_tracker_file_that_cannot_be_used_says_why(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    path = tmp_path / "tracker.yaml"
+    base = {"schema": "rai.tracker/v1", "tracker": "jira", "url": "https://tracker.example.org", "project": "RAI"}
+    path.write_text(yaml.safe_dump({**base, **change}), encoding="utf-8")
+    with pytest.raises(DocumentError, match=said):
+        open_tracker(path)
+
+
+def test_a_secret_that_is_not_in_the_environment_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAI_TRACKER_TOKEN", raising=False)
+    monkeypatch.setenv("RAI_TRACKER_USER", USER)
+    path = tmp_path / "tracker.yaml"
+    path.write_text(yaml.safe_dump({"schema": "rai.tracker/v1", "tracker": "servicenow", "url": "https://tracker.example.org"}), encoding="utf-8")
+    with pytest.raises(SettingsError, match="RAI_TRACKER_TOKEN"):
+        open_tracker(path)
+    assert open_tracker(tmp_path / "absent.yaml") is None

@@ -1,17 +1,22 @@
-"""What has to be done again and again without anybody asking: states that change by themselves, bypasses, and what others have still to be told.
+"""What has to be done again and again without anybody asking: states that change by themselves, bypasses, what waits too long, and what others have
+still to be told.
 
 One round does all of it and can be missed: the next one catches up. A sensor calls it; `rai round` does for those who run no daemon.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from rai_pipelines.accountability import ESCALATION
 from rai_pipelines.audit import Auditor
-from rai_pipelines.errors import RaiError
+from rai_pipelines.errors import DatabaseError, RaiError
 from rai_pipelines.release import open_gatekeeper
 
-ROUND = "round"  # the heartbeat
+if TYPE_CHECKING:
+    from rai_pipelines.governance.gate.keeper import Gatekeeper
 
 
 @dataclass(frozen=True)
@@ -20,8 +25,10 @@ class RoundReport:
 
     moved: tuple[str, ...] = ()
     bypasses: tuple[str, ...] = ()
+    escalated: tuple[str, ...] = ()
+    cases_moved: tuple[str, ...] = ()
     delivered: int = 0
-    problems: tuple[str, ...] = field(default=())
+    problems: tuple[str, ...] = ()
 
 
 def go_round(auditor: Auditor) -> RoundReport:
@@ -30,21 +37,68 @@ def go_round(auditor: Auditor) -> RoundReport:
     Raises:
         DatabaseError, PeopleError, KeyProblem: nothing can be done at all.
     """
-    from rai_pipelines.governance.gate.bypass import watch_pointers
-    from rai_pipelines.governance.gate.registry_sync import registry_deliveries
-    from rai_pipelines.governance.outbox import beat, drain
+    from rai_pipelines.governance.outbox import beat
 
     problems: list[str] = []
     with open_gatekeeper(auditor) as keeper:
-        moved = tuple(f"{gate.version}: {gate.standing.state.value}" for gate in keeper.sweep())
-        bypasses: tuple[str, ...] = ()
-        try:
-            bypasses = tuple(
-                f"{item.pointer.version} by {item.pointer.kind} {item.pointer.name}: {item.why}" for item in watch_pointers(keeper, auditor.registry)
-            )
-        except RaiError as error:
-            problems.append(str(error))
-        deliveries = drain(keeper.engine, registry_deliveries(keeper.engine, auditor.registry), now=keeper.clock())
-        problems += [f"{item.kind} {item.key}, attempt {item.attempts}: {item.problem}" for item in deliveries if item.problem]
-        beat(keeper.engine, ROUND, now=keeper.clock())
-    return RoundReport(moved, bypasses, sum(item.problem is None for item in deliveries), tuple(problems))
+        moved = _try(lambda: [f"{gate.version}: {gate.standing.state.value}" for gate in keeper.sweep()], problems)
+        bypasses = _try(lambda: _bypasses(keeper, auditor), problems)
+        escalated = _try(lambda: _escalated(keeper), problems, beats=lambda: beat(keeper.engine, ESCALATION, now=keeper.clock()))
+        cases_moved, delivered = _outside(keeper, auditor, problems)
+    return RoundReport(tuple(moved), tuple(bypasses), tuple(escalated), tuple(cases_moved), delivered, tuple(problems))
+
+
+def _bypasses(keeper: Gatekeeper, auditor: Auditor) -> list[str]:
+    from rai_pipelines.governance.gate.bypass import watch_pointers
+
+    return [f"{item.pointer.version} by {item.pointer.kind} {item.pointer.name}: {item.why}" for item in watch_pointers(keeper, auditor.registry)]
+
+
+def _escalated(keeper: Gatekeeper) -> list[str]:
+    from rai_pipelines.governance.escalation.escalate import escalate
+    from rai_pipelines.governance.escalation.notices import Channels
+
+    taken = escalate(keeper, Channels.from_environment())
+    return [f"{item.step.waiting.title}: {item.step.role} ({item.notices} notices)" for item in taken]
+
+
+def _outside(keeper: Gatekeeper, auditor: Auditor, problems: list[str]) -> tuple[list[str], int]:
+    """Deliver what is due, and ask the tracker how far it is. A tracker or channel that is not set up rightly holds nobody else up."""
+    from rai_pipelines.governance.cases.book import CaseBook
+    from rai_pipelines.governance.cases.sync import case_deliveries, follow_tracker
+    from rai_pipelines.governance.cases.tracker_file import open_tracker
+    from rai_pipelines.governance.escalation.notices import Channels, notice_deliveries
+    from rai_pipelines.governance.gate.registry_sync import registry_deliveries
+    from rai_pipelines.governance.outbox import drain
+
+    book, moved = CaseBook(keeper.engine, keeper.ledger), []
+    deliver = dict(registry_deliveries(keeper.engine, auditor.registry))
+    try:
+        tracker = open_tracker(auditor.settings.tracker_path)
+        deliver |= case_deliveries(book, tracker)
+        if tracker is not None:
+            followed, asked = follow_tracker(book, tracker, now=keeper.clock())
+            moved += [f"case {case.id}: {case.state.value}" for case in followed]
+            problems += asked
+    except RaiError as error:
+        problems.append(str(error))
+    try:
+        deliver |= notice_deliveries(Channels.from_environment())
+    except RaiError as error:
+        problems.append(str(error))
+    deliveries = drain(keeper.engine, deliver, now=keeper.clock())
+    problems += [f"{item.kind} {item.key}, attempt {item.attempts}: {item.problem}" for item in deliveries if item.problem]
+    return moved, sum(item.problem is None for item in deliveries)
+
+
+def _try(act: Callable[[], list[str]], problems: list[str], *, beats: Callable[[], None] = lambda: None) -> list[str]:
+    """What `act` answers; what keeps it from doing so is a problem of this round, but for a database that is not there."""
+    try:
+        found = act()
+        beats()
+        return found
+    except DatabaseError:
+        raise
+    except RaiError as error:
+        problems.append(str(error))
+        return []

@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     people_file: Path | None = Field(
         default=None, description="Who may decide: people with their identities, roles and keys; default: home/people.yaml"
     )
+    tracker_file: Path | None = Field(default=None, description="Which tracker works on cases; default: home/tracker.yaml, and none without it")
     table_memory_limit: str = Field(
         default="2GB",
         pattern=r"^\d+(\.\d+)?\s*[KMGTkmgt]i?[Bb]$",
@@ -68,7 +69,7 @@ class Settings(BaseSettings):
     sensor_interval_s: int = Field(default=30, ge=5, le=3600, description="Seconds between two looks at the registry")
     sensor_batch: int = Field(default=200, ge=1, le=5000, description="Most runs that one sensor tick launches")
 
-    @field_validator("home", "data_root", "subjects_dir", "policy_file", "keys_dir", "checkpoint_dir", "people_file")
+    @field_validator("home", "data_root", "subjects_dir", "policy_file", "keys_dir", "checkpoint_dir", "people_file", "tracker_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None
@@ -132,3 +133,8 @@ class Settings(BaseSettings):
     def people_path(self) -> Path:
         """The file of people who may decide."""
         return self.people_file or self.home_path / "people.yaml"
+
+    @property
+    def tracker_path(self) -> Path:
+        """The file that names the tracker."""
+        return self.tracker_file or self.home_path / "tracker.yaml"

@@ -10,7 +10,11 @@ from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.verdict import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
     from rai_pipelines.desk import OnDesk, Shown
+    from rai_pipelines.governance.cases.case import Case
     from rai_pipelines.governance.decisions.waivers import WaiverStanding
     from rai_pipelines.rounds import RoundReport
 
@@ -176,10 +180,60 @@ class RoundOutput(Record):
     schema_version: Literal["rai.round/v1"] = "rai.round/v1"
     moved: tuple[str, ...]
     bypasses: tuple[str, ...]
+    escalated: tuple[str, ...]
+    cases_moved: tuple[str, ...]
     delivered: int
     problems: tuple[str, ...]
 
     @classmethod
     def of(cls, report: RoundReport) -> Self:
         """As plain data."""
-        return cls(moved=report.moved, bypasses=report.bypasses, delivered=report.delivered, problems=report.problems)
+        return cls(
+            moved=report.moved,
+            bypasses=report.bypasses,
+            escalated=report.escalated,
+            cases_moved=report.cases_moved,
+            delivered=report.delivered,
+            problems=report.problems,
+        )
+
+
+class CaseOutput(Record):
+    """`rai case show --json`, and one line of `rai case list --json` (without history)."""
+
+    schema_version: Literal["rai.case/v1"] = "rai.case/v1"
+    number: int
+    kind: str
+    severity: str
+    state: str
+    title: str
+    description: str
+    model_name: str | None
+    model_version: str | None
+    ticket: str | None
+    url: str | None
+    incident_class: str | None
+    report_due_at: str | None
+    reported_at: str | None
+    history: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, case: Case, history: Sequence[tuple[datetime, str, str]]) -> Self:
+        """As plain data."""
+        request = case.request
+        return cls(
+            number=case.id,
+            kind=request.kind,
+            severity=request.severity.value,
+            state=case.state.value,
+            title=request.title,
+            description=request.description,
+            model_name=request.model_name,
+            model_version=request.model_version,
+            ticket=case.ref,
+            url=case.url,
+            incident_class=case.incident_class,
+            report_due_at=None if case.report_due_at is None else case.report_due_at.isoformat(timespec="seconds"),
+            reported_at=None if case.reported_at is None else case.reported_at.isoformat(timespec="seconds"),
+            history=tuple(f"{at:%Y-%m-%d %H:%M} {source}: {what}" for at, source, what in history),
+        )

@@ -190,8 +190,9 @@ def go(as_json: AsJson = False) -> None:
     if as_json:
         print_json(report)
     else:
-        for line in (*report.moved, *(f"Bypass: {item}" for item in report.bypasses), *(f"Not done: {item}" for item in report.problems)):
-            out.print(printable(line), markup=False, soft_wrap=True)
+        for what in ("moved", "bypasses", "escalated", "cases_moved", "problems"):
+            for item in getattr(report, what):
+                out.print(printable(f"{what.replace('_', ' ')}: {item}"), markup=False, soft_wrap=True)
         out.print(f"{report.delivered} told, {len(report.problems)} to be tried again")
     if report.problems:
         raise typer.Exit(1)

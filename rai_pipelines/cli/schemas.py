@@ -13,11 +13,22 @@ def published_schemas() -> dict[str, dict[str, Any]]:
     from rai_pipelines.cli.diagnosis import Diagnosis
     from rai_pipelines.cli.explain import ExplainOutput
     from rai_pipelines.cli.measure import MeasureOutput
-    from rai_pipelines.cli.outputs import AuditOutput, CheckOutput, DeskOutput, PolicyOutput, ReviewOutput, RoundOutput, VerdictOutput, WaiverOutput
+    from rai_pipelines.cli.outputs import (
+        AuditOutput,
+        CaseOutput,
+        CheckOutput,
+        DeskOutput,
+        PolicyOutput,
+        ReviewOutput,
+        RoundOutput,
+        VerdictOutput,
+        WaiverOutput,
+    )
     from rai_pipelines.cli.suites import SuiteCheckOutput
     from rai_pipelines.demo.story import DemoResult
     from rai_pipelines.documents.card import ModelCard
     from rai_pipelines.evidence.model import Evidence, Receipt
+    from rai_pipelines.governance.cases.tracker_file import TrackerFile
     from rai_pipelines.governance.decisions.statement import Decision
     from rai_pipelines.governance.decisions.waivers import Waiver
     from rai_pipelines.governance.gate.binding import Binding
@@ -49,6 +60,8 @@ def published_schemas() -> dict[str, dict[str, Any]]:
         "waiver": Waiver,
         "review-output": ReviewOutput,
         "round-output": RoundOutput,
+        "case": CaseOutput,
+        "tracker": TrackerFile,
     }
     schemas = {name: model.model_json_schema(by_alias=True) for name, model in models.items()}
     schemas["doctor"] = TypeAdapter(list[Diagnosis]).json_schema()

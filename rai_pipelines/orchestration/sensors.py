@@ -75,7 +75,9 @@ def build_round_sensor(make_auditor: AuditorFactory, settings: Settings) -> dg.S
             context.log.warning("Not done, and tried again in the next round: %s", line)
         for line in report.bypasses:
             context.log.error("In use without approval: %s", line)
-        moved = "; ".join(report.moved) or "nothing has expired"
+        for line in report.escalated:
+            context.log.warning("Waited too long: %s", line)
+        moved = "; ".join((*report.moved, *report.cases_moved)) or "nothing has moved"
         return dg.SkipReason(f"{moved}; {report.delivered} told, {len(report.problems)} to be tried again, {len(report.bypasses)} in use unapproved")
 
     return governance_rounds

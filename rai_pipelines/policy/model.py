@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from rai_pipelines.evidence.canonical import digest_of
+from rai_pipelines.policy.escalation_rules import EscalationRules
 from rai_pipelines.policy.release_rules import ReleaseRules
 
 
@@ -146,6 +147,7 @@ class Policy(_Frozen):
     inconclusive: InconclusiveByRisk = Field(default_factory=InconclusiveByRisk)
     statistics: Statistics = Field(default_factory=Statistics)
     release: ReleaseRules = Field(default_factory=ReleaseRules)
+    escalation: EscalationRules = Field(default_factory=EscalationRules)
     controls: tuple[Control, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

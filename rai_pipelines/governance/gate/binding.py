@@ -16,7 +16,7 @@ from rai_pipelines.errors import EvidenceError
 from rai_pipelines.evidence.canonical import digest_of
 from rai_pipelines.evidence.model import Evidence, Record
 from rai_pipelines.governance.ledger.entry import Digest
-from rai_pipelines.governance.people.directory import Directory
+from rai_pipelines.governance.people.directory import Directory, Person
 from rai_pipelines.governance.people.identity import canonical_identity
 from rai_pipelines.policy.verdict import Verdict
 
@@ -96,6 +96,11 @@ def people_excluded(binding: Binding, directory: Directory) -> frozenset[str]:
         if any(_digest(identity) in involved for identity in person.known_as):
             found |= {person.id, *person.responsible}
     return frozenset(found)
+
+
+def owners_of(binding: Binding, directory: Directory) -> list[Person]:
+    """The people whom the datasheet names as owner and deputy, as far as the directory knows them."""
+    return [person for person in directory.people if any(_digest(identity) in binding.owners for identity in person.known_as)]
 
 
 def submitter_known(binding: Binding, directory: Directory) -> bool:

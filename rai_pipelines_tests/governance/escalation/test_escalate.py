@@ -1,0 +1,138 @@
+"""Overdue decisions reach people over a real mail server and a real webhook: once a person and step, in order, after outages too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from rai_pipelines.errors import SettingsError
+from rai_pipelines.governance.cases.book import CaseBook
+from rai_pipelines.governance.cases.case import CaseRequest, CaseState
+from rai_pipelines.governance.database.tables import escalations
+from rai_pipelines.governance.escalation.escalate import escalate
+from rai_pipelines.governance.escalation.notices import Channels, notice_deliveries
+from rai_pipelines.governance.outbox import drain
+from rai_pipelines.policy.model import Severity
+from rai_pipelines_tests.governance.escalation.receivers import Receiver, mail_server, webhook
+from rai_pipelines_tests.governance.office import Office
+
+
+class Channelled:
+    """An office with a mail server and a webhook."""
+
+    def __init__(self, office: Office, smtp: str, hook: str, mails: Receiver, posts: Receiver) -> None:
+        self.office, self.mails, self.posts = office, mails, posts
+        self.channels = Channels(smtp, hook)
+        next(person for person in office.people if person["id"] == "owner")["deputy"] = "second-validator"
+        office.people.append({"id": "chair", "name": "chair", "mail": "chair@example.org", "roles": ["board"]})
+
+    def round(self) -> list[tuple[str, int]]:
+        """What `rounds.go_round` does about escalation: (role, notices) of each step taken, and everything delivered that can be."""
+        taken = escalate(self.office.keeper, self.channels)
+        drain(self.office.engine, notice_deliveries(self.channels), now=self.office.clock.now)
+        return [(item.step.role, item.notices) for item in taken]
+
+    def recipients(self) -> list[str]:
+        return [next(line[4:] for line in mail.splitlines() if line.startswith("To: ")) for mail in self.mails.got]
+
+
+@pytest.fixture
+def told(engine: sa.Engine, tmp_path: Path) -> Iterator[Channelled]:
+    mails, posts = Receiver(), Receiver()
+    with mail_server(mails) as smtp, webhook(posts) as hook:
+        yield Channelled(Office(engine, tmp_path), smtp, hook, mails, posts)
+
+
+def test_a_review_that_waits_goes_from_owner_to_deputy_to_officer_to_board(told: Channelled) -> None:
+    told.office.audited()
+    assert told.round() == []
+    roles = []
+    for _ in range(40):
+        told.office.clock.advance(days=1)
+        roles += [role for role, _ in told.round()]
+    assert roles == ["owner", "deputy", "ethics_officer", "board"]
+    assert told.recipients() == ["owner@example.org", "second-validator@example.org", "officer@example.org", "chair@example.org"]
+    assert len(told.posts.got) == 4 and "loans/1 is awaiting review" in told.posts.got[0]["text"]
+    assert [entry.body["role"] for entry in told.office.keeper.ledger.entries() if entry.kind == "escalation"] == roles
+
+
+def test_after_an_outage_every_step_is_caught_up_once_and_nobody_is_told_twice(told: Channelled) -> None:
+    told.office.audited()
+    told.office.clock.advance(days=40)
+    assert len(told.round()) == 4
+    assert told.round() == [] and len(told.mails.got) == 4
+    late = [entry.body["minutes_late"] for entry in told.office.keeper.ledger.entries() if entry.kind == "escalation"]
+    assert all(minutes > 0 for minutes in late), "that it was late is on record"
+
+
+def test_a_mail_server_that_is_down_is_tried_again_and_the_mail_comes_once(told: Channelled) -> None:
+    told.office.audited()
+    told.office.clock.advance(days=20)
+    told.mails.refuse = 7
+    told.round()
+    for _ in range(6):
+        told.office.clock.advance(hours=1)
+        drain(told.office.engine, notice_deliveries(told.channels), now=told.office.clock.now)
+    assert sorted(told.recipients()) == sorted(set(told.recipients()))
+    assert "owner@example.org" in told.recipients()
+
+
+def test_what_is_decided_in_time_bothers_nobody_and_what_waits_again_begins_anew(told: Channelled) -> None:
+    gate = told.office.audited()
+    told.office.approve(gate, "validator", "risk-owner")
+    told.office.clock.advance(days=366)
+    told.office.keeper.sweep()
+    assert told.round() == []
+    told.office.clock.advance(days=7)
+    assert told.round()[0][0] == "owner", "an approval that expired waits for somebody"
+
+
+def test_a_critical_case_is_escalated_at_night_and_a_legal_report_before_it_is_due(told: Channelled) -> None:
+    office = told.office
+    book = CaseBook(office.engine, office.keeper.ledger)
+    request = CaseRequest(
+        key="k", kind="incident", severity=Severity.CRITICAL, title="A person was harmed", description="d", noticed_at=office.clock.now
+    )
+    case = book.request(request)
+    office.clock.advance(hours=2)
+    assert told.round() == [("owner", 1)], "only the webhook: nobody owns a case about no model"
+    book.classify(case.id, "widespread_infringement", aware_at=office.clock.now)
+    book.move(case.id, CaseState.RESOLVED, source="here")
+    office.clock.advance(days=1, hours=14)
+    assert told.round()[0][0] == "owner"
+    assert "report on case 1 (widespread_infringement) is due on 2026-12-17" in told.posts.got[-1]["text"]
+    book.reported(case.id)
+    office.clock.advance(days=3)
+    assert told.round() == []
+
+
+def test_the_database_keeps_a_second_notice_out(told: Channelled) -> None:
+    told.office.audited()
+    told.office.clock.advance(days=40)
+    told.round()
+    with told.office.engine.begin() as connection:
+        row = connection.execute(sa.select(escalations)).first()
+        assert row is not None
+        with pytest.raises(sa.exc.IntegrityError):
+            connection.execute(escalations.insert().values(**{**row._mapping, "id": 999}))
+
+
+def test_addresses_of_another_kind_are_refused_by_the_name_of_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAI_SMTP_URL", "RAI_WEBHOOK_URL"):
+        monkeypatch.setenv(name, "ftp://user:hush@host")
+        with pytest.raises(SettingsError, match=name) as caught:
+            Channels.from_environment()
+        assert "hush" not in str(caught.value)
+        monkeypatch.delenv(name)
+    assert Channels.from_environment().kinds == ()
+
+
+def test_words_in_a_notice_are_no_markup_and_no_headers(told: Channelled) -> None:
+    notice = {"id": "1", "to": "owner@example.org", "subject": "a\r\nBcc: everybody@example.org", "text": "<!channel> & <http://x|y>"}
+    for kind, deliver in notice_deliveries(told.channels).items():
+        deliver({**notice, "id": kind})
+    assert told.posts.got[0]["text"].endswith("&lt;!channel&gt; &amp; &lt;http://x|y&gt;")
+    assert "\nBcc:" not in told.mails.got[0]

@@ -23,7 +23,7 @@ def main() -> None:
 
 def build_app() -> typer.Typer:
     """The command with all its verbs."""
-    from rai_pipelines.cli import audits, cases, datasheets, demo, explain, ledger, measure, operate, policy, review, suites
+    from rai_pipelines.cli import audits, cases, datasheets, demo, explain, gate, ledger, measure, operate, policy, review, suites
 
     made = typer.Typer(
         name="rai",
@@ -43,6 +43,7 @@ def build_app() -> typer.Typer:
     ledger.register(made)
     review.register(made)
     cases.register(made)
+    gate.register(made)
     return made
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Self
 
 from rai_pipelines.evidence.model import Record
-from rai_pipelines.governance.gate.record import GateRecord
+from rai_pipelines.governance.gate.record import GateRecord, ReleaseDecision
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.verdict import Verdict
 
@@ -26,6 +26,15 @@ class AuditOutput(Record):
     verdict: Verdict
     verdict_digest: str
     gate: GateRecord
+
+
+class GateOutput(Record):
+    """`rai gate --json`. `decision` is what to go by: `problem` blocks a version whatever the gate says about what was judged."""
+
+    schema_version: Literal["rai.gate-output/v1"] = "rai.gate-output/v1"
+    gate: GateRecord
+    decision: ReleaseDecision
+    problem: str | None
 
 
 class VerdictOutput(Record):

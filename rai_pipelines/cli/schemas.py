@@ -18,6 +18,7 @@ def published_schemas() -> dict[str, dict[str, Any]]:
         CaseOutput,
         CheckOutput,
         DeskOutput,
+        GateOutput,
         PolicyOutput,
         ReviewOutput,
         RoundOutput,
@@ -60,6 +61,7 @@ def published_schemas() -> dict[str, dict[str, Any]]:
         "waiver": Waiver,
         "review-output": ReviewOutput,
         "round-output": RoundOutput,
+        "gate-output": GateOutput,
         "case": CaseOutput,
         "tracker": TrackerFile,
     }

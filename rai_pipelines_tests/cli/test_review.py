@@ -51,7 +51,9 @@ def judged(settings: Settings, change: Callable[[Any], Any] = lambda finding: fi
     verdict = judge(auditor.policy, auditor.collect(VERSION, ()), model_name="calls", model_version="1", day=utc_today())
     findings = tuple(change(item.model_copy(update={"status": FindingStatus.PASS, "reason": "as the test wants"})) for item in verdict.findings)
     status, reasons = consequence(findings, auditor.policy, "limited")
-    made = verdict.model_copy(update={"findings": findings, "status": status, "reasons": reasons, "risk_class": "limited"})
+    subject = auditor.context(VERSION).subject
+    about = {"model_digest": subject.model_digest, "datasheet_digest": subject.datasheet.digest}
+    made = verdict.model_copy(update={"findings": findings, "status": status, "reasons": reasons, "risk_class": "limited", **about})
     auditor.store.put(made, kind="policy_verdict", folder=VERSION.key, status=Status.COMPLETE)
     open_gate(auditor, VERSION)
 
@@ -131,3 +133,20 @@ def test_a_round_notices_who_goes_around_the_gate(rai: Rai, home: Settings) -> N
 def test_a_version_that_was_never_at_the_gate_is_said(rai: Rai, home: Settings) -> None:
     assert "never at the gate" in rai("review", "show", "calls/1").could_not()
     assert rai("review", "list").out == "Nothing at the gate\n"
+
+
+def test_the_gate_answers_a_pipeline_with_exit_codes_and_reports(rai: Rai, home: Settings) -> None:
+    assert rai("gate", "calls/1").code == 3, "never at the gate"
+    judged(home)
+    waits = rai("gate", "calls/1", "--junit", "gate.xml", "--sarif", "gate.sarif", "--json")
+    assert (waits.code, waits.json["decision"]) == (2, "hold_for_review")
+    jsonschema.validate(waits.json, published_schemas()["gate-output"])
+    assert "awaiting_review" in Path("gate.xml").read_text() and '"2.1.0"' in Path("gate.sarif").read_text()
+    rai("review", "approve", "calls/1", "--as", "validator", *LOOKED)
+    assert rai("gate", "calls/1").code == 0
+    (home.home_path.parent / "model" / "weights.bin").write_bytes(b"changed after it was approved")
+    changed = rai("gate", "calls/1")
+    assert (changed.code, "not those that were judged" in changed.out) == (1, True)
+    (home.home_path.parent / "model" / "weights.bin").unlink()
+    judged(home, lambda item: item.model_copy(update={"status": FindingStatus.FAIL}) if item.control == "DATA-B" else item)
+    assert rai("gate", "calls/1").code == 1

@@ -67,6 +67,15 @@ def sync_registry(engine: sa.Engine, registry: ModelRegistry, version: ModelVers
     return record.model_copy(update={"aliases": moves})
 
 
+def read_record(engine: sa.Engine, version: ModelVersion) -> GateRecord:
+    """How the version stands, without telling anybody.
+
+    Raises:
+        EvidenceError: it was never at the gate.
+    """
+    return _present(engine, version)[0]
+
+
 def plan_alias(version: ModelVersion, holder: str | None, target: str | None) -> AliasMove:
     """What happens to an alias that `holder` (a version number, or None) has now, when it belongs to `target`, as far as `version` is concerned."""
     if target == version.version:

@@ -23,7 +23,7 @@ def main() -> None:
 
 def build_app() -> typer.Typer:
     """The command with all its verbs."""
-    from rai_pipelines.cli import audits, cases, datasheets, demo, explain, gate, ledger, measure, operate, policy, review, suites
+    from rai_pipelines.cli import audits, cases, datasheets, demo, explain, gate, ledger, measure, operate, policy, retention, review, suites
 
     made = typer.Typer(
         name="rai",
@@ -44,6 +44,7 @@ def build_app() -> typer.Typer:
     review.register(made)
     cases.register(made)
     gate.register(made)
+    retention.register(made)
     return made
 
 

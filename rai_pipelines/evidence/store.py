@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -42,6 +43,13 @@ class EvidenceStore(Protocol):
 
     def latest_evidence(self, assessment: str, folder: str) -> Evidence | None:
         """The newest evidence of that assessment, verified; None when there is none."""
+
+    def purge(self, before: datetime, *, held: frozenset[str]) -> tuple[int, int]:
+        """Delete receipts from before that moment, but for those of the models in `held` and the newest of each kind, and objects that none names.
+
+        Returns:
+            How many receipts and how many objects went.
+        """
 
 
 class LocalEvidenceStore:
@@ -108,6 +116,24 @@ class LocalEvidenceStore:
         """The newest evidence of that assessment, verified; None when there is none."""
         receipt = self.latest(assessment, folder)
         return self.get(receipt.digest, Evidence) if receipt else None
+
+    def purge(self, before: datetime, *, held: frozenset[str]) -> tuple[int, int]:
+        """See `EvidenceStore.purge`. An object is looked at by its own age too: one that was written just now has a receipt that is to come."""
+        moment, gone, named = before.isoformat(timespec="milliseconds"), 0, set[str]()
+        for path in sorted((self.root / "history").rglob("*.jsonl")) if self.root.exists() else ():
+            folder = path.relative_to(self.root / "history").with_suffix("").as_posix()
+            receipts = self.history(folder)
+            newest = {receipt.assessment: receipt for receipt in receipts}
+            kept = [item for item in receipts if item.recorded_at >= moment or item.model_name in held or item is newest[item.assessment]]
+            named |= {receipt.digest for receipt in kept}
+            if len(kept) < len(receipts):
+                gone += len(receipts) - len(kept)
+                write_atomically(path, b"".join(receipt.model_dump_json().encode() + b"\n" for receipt in kept))
+        objects = [path for path in (self.root / "objects").rglob("*.json") if f"sha256:{path.stem}" not in named]
+        old = [path for path in objects if path.stat().st_mtime < before.timestamp()]
+        for path in old:
+            path.unlink()
+        return gone, len(old)
 
     def _object_path(self, digest: str) -> Path:
         kind, _, value = digest.partition(":")

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from rai_pipelines.evidence.canonical import digest_of
 from rai_pipelines.policy.escalation_rules import EscalationRules
 from rai_pipelines.policy.release_rules import ReleaseRules
+from rai_pipelines.policy.retention_rules import RetentionRules
 
 
 class _Frozen(BaseModel):
@@ -148,6 +149,7 @@ class Policy(_Frozen):
     statistics: Statistics = Field(default_factory=Statistics)
     release: ReleaseRules = Field(default_factory=ReleaseRules)
     escalation: EscalationRules = Field(default_factory=EscalationRules)
+    retention: RetentionRules = Field(default_factory=RetentionRules)
     controls: tuple[Control, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -216,6 +216,16 @@ escalations = sa.Table(  # a step that was taken: once for ever
     sa.UniqueConstraint("about", "since", "step", name="uq_escalations_about"),
 )
 
+legal_holds = sa.Table(  # models about which nothing is deleted
+    "legal_holds",
+    metadata,
+    sa.Column("id", sa.Integer(), primary_key=True),
+    sa.Column("model_name", NAME, nullable=False),
+    sa.Column("reason", sa.Text(), nullable=False),
+    sa.Column("set_at", MOMENT, nullable=False),
+    sa.Column("lifted_at", MOMENT, nullable=True),
+)
+
 heartbeats = sa.Table(  # when a part of this software last did its round
     "heartbeats",
     metadata,

@@ -1,4 +1,4 @@
-"""Cases with what happened to them, and steps of escalation that were taken."""
+"""Cases with what happened to them, steps of escalation that were taken, and legal holds."""
 
 from __future__ import annotations
 
@@ -62,6 +62,15 @@ def upgrade() -> None:
         sa.Column("taken_at", MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_escalations"),
         sa.UniqueConstraint("about", "since", "step", name="uq_escalations_about"),
+    )
+    op.create_table(
+        "legal_holds",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("model_name", NAME, nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("set_at", MOMENT, nullable=False),
+        sa.Column("lifted_at", MOMENT, nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_legal_holds"),
     )
     for table in ("case_events", "escalations"):
         protect(table)

@@ -157,7 +157,7 @@ def _minutes_since(connection: sa.Connection, name: str, now: datetime) -> Measu
 @contextmanager
 def _decisions(settings: Settings, subject: Subject) -> Iterator[Any]:
     """The database with what was decided about the model: (connection, book, decisions that verify, problems of the others)."""
-    from rai_pipelines.governance.database.engine import open_governance
+    from rai_pipelines.governance.database.engine import answering, open_governance, reading
     from rai_pipelines.governance.decisions.store import DecisionBook
     from rai_pipelines.governance.keys import read_public_keys
     from rai_pipelines.governance.ledger.storage import Ledger
@@ -166,7 +166,7 @@ def _decisions(settings: Settings, subject: Subject) -> Iterator[Any]:
     engine = open_governance(settings)
     book = DecisionBook(Ledger(engine), read_directory(settings.people_path), read_public_keys(settings.keys_path))
     try:
-        with engine.connect() as connection:
+        with answering(engine), reading(engine) as connection:
             read = book.of_model(connection, subject.version.name, subject.version.version)
             yield connection, book, read.valid, read.problems
     finally:

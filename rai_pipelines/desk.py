@@ -74,12 +74,13 @@ def queue(auditor: Auditor, states: Sequence[GateState] = (), *, limit: int = 50
     """Versions at the gate in these states (all when none is named), the longest waiting first."""
     import sqlalchemy as sa
 
+    from rai_pipelines.governance.database.engine import reading
     from rai_pipelines.governance.database.tables import gates
 
     chosen = sa.select(gates).order_by(gates.c.since, gates.c.model_name, gates.c.model_version).limit(limit)
     if states:
         chosen = chosen.where(gates.c.state.in_([state.value for state in states]))
-    with open_gatekeeper(auditor) as keeper, keeper.engine.connect() as connection:
+    with open_gatekeeper(auditor) as keeper, reading(keeper.engine) as connection:
         rows = connection.execute(chosen).all()
     return [
         OnDesk(ModelVersion(row.model_name, row.model_version), GateState(row.state), row.since, row.reason, row.risk_class, row.severity)
@@ -89,13 +90,14 @@ def queue(auditor: Auditor, states: Sequence[GateState] = (), *, limit: int = 50
 
 def show(auditor: Auditor, version: ModelVersion) -> Shown:
     """The version as it stands, what was decided about it, and who cannot decide."""
+    from rai_pipelines.governance.database.engine import reading
     from rai_pipelines.governance.decisions.waivers import waivers_of
     from rai_pipelines.governance.gate.binding import people_excluded
 
     with open_gatekeeper(auditor) as keeper:
         gate = keeper.look(version)
         excluded = people_excluded(gate.binding, keeper.book.directory)
-        with keeper.engine.connect() as connection:
+        with reading(keeper.engine) as connection:
             rules, today = auditor.policy.release.waiver, keeper.ledger.clock().date()
             waived = waivers_of(connection, keeper.book, rules, model_name=version.name, excluded=excluded, today=today)
         covering = tuple(item for item in waived if item.waiver.covers(version.name, version.version))
@@ -182,9 +184,10 @@ def sign_waiver(auditor: Auditor, waiver: Waiver, signer: Signer, words: Words) 
 
 def all_waivers(auditor: Auditor, model_name: str | None = None) -> list[WaiverStanding]:
     """Every waiver, with what it is worth today; whoever submitted or owns a covered version does not count there."""
+    from rai_pipelines.governance.database.engine import reading
     from rai_pipelines.governance.decisions.waivers import waivers_of
 
-    with open_gatekeeper(auditor) as keeper, keeper.engine.connect() as connection:
+    with open_gatekeeper(auditor) as keeper, reading(keeper.engine) as connection:
         rules, today = auditor.policy.release.waiver, keeper.ledger.clock().date()
         return waivers_of(connection, keeper.book, rules, model_name=model_name, excluded=frozenset(), today=today)
 

@@ -88,7 +88,7 @@ def open_gatekeeper(auditor: Auditor) -> Iterator[Gatekeeper]:
     Raises:
         DatabaseError, PeopleError, KeyProblem: the database, the people's file or a key cannot be used.
     """
-    from rai_pipelines.governance.database.engine import open_governance
+    from rai_pipelines.governance.database.engine import answering, open_governance
     from rai_pipelines.governance.decisions.store import DecisionBook
     from rai_pipelines.governance.gate.keeper import Gatekeeper
     from rai_pipelines.governance.keys import read_public_keys
@@ -99,7 +99,8 @@ def open_gatekeeper(auditor: Auditor) -> Iterator[Gatekeeper]:
     directory, keys = read_directory(settings.people_path), read_public_keys(settings.keys_path)
     engine = open_governance(settings)
     try:
-        yield Gatekeeper(engine, DecisionBook(Ledger(engine), directory, keys), auditor.policy, auditor.store)
+        with answering(engine):
+            yield Gatekeeper(engine, DecisionBook(Ledger(engine), directory, keys), auditor.policy, auditor.store)
     finally:
         engine.dispose()
 

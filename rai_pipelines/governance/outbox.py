@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from rai_pipelines.errors import RaiError
+from rai_pipelines.governance.database.engine import reading
 from rai_pipelines.governance.database.tables import heartbeats, outbox
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5, 3600
@@ -56,7 +57,7 @@ def drain(engine: sa.Engine, deliver: Mapping[str, Deliver], *, now: datetime, l
 
     Two processes can drain at once: each message is claimed by one of them for two minutes.
     """
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         due = connection.execute(
             sa.select(outbox)
             .where(outbox.c.done_at.is_(None), outbox.c.due_at <= now, outbox.c.kind.in_(list(deliver)))

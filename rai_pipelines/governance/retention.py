@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from rai_pipelines.clock import utc_now
 from rai_pipelines.errors import DecisionRefused
 from rai_pipelines.evidence.store import EvidenceStore
+from rai_pipelines.governance.database.engine import reading
 from rai_pipelines.governance.database.tables import decisions, legal_holds, outbox, texts
 from rai_pipelines.governance.decisions.statement import Decision
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
@@ -70,7 +71,7 @@ class Keeper:
 
     def holds(self) -> dict[str, str]:
         """Models that are held, with why."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return {row.model_name: row.reason for row in connection.execute(sa.select(legal_holds).where(legal_holds.c.lifted_at.is_(None)))}
 
     def delete(self, kind: RecordClass, *, before: datetime | None = None) -> Deleted:

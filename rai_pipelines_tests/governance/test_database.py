@@ -12,8 +12,17 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy.exc import DatabaseError as RefusedByDatabase
 
 from rai_pipelines.errors import DatabaseError
-from rai_pipelines.governance.database.engine import current_revision, grant, make_engine, newest_revision, open_database, upgrade
-from rai_pipelines.governance.database.tables import APPEND_ONLY, Moment, metadata
+from rai_pipelines.governance.database.engine import (
+    answering,
+    current_revision,
+    grant,
+    make_engine,
+    newest_revision,
+    open_database,
+    reading,
+    upgrade,
+)
+from rai_pipelines.governance.database.tables import APPEND_ONLY, Moment, ledger_entries, metadata
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
 from rai_pipelines_tests.postgres import PostgresServer
 
@@ -99,3 +108,19 @@ def test_a_server_that_is_not_there_is_said_without_its_password() -> None:
 def test_roles_are_for_postgresql(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="has no roles"):
         grant(make_engine(f"sqlite:///{tmp_path / 'g.db'}"), "writer")
+
+
+def test_a_reader_waits_for_no_writer_and_keeps_none_out(engine: sa.Engine) -> None:
+    ledger = Ledger(engine)
+    with engine.begin() as writing:
+        ledger.append_within(writing, Happening("verdict", "system:audit", {}))
+        with reading(engine) as connection:
+            assert connection.execute(sa.select(sa.func.count()).select_from(ledger_entries)).scalar() == 0, "what is not committed is not seen"
+    with reading(engine) as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(ledger_entries)).scalar() == 1
+        ledger.append(Happening("verdict", "system:audit", {}))
+
+
+def test_a_database_that_goes_away_in_the_middle_is_said_in_our_words(engine: sa.Engine) -> None:
+    with pytest.raises(DatabaseError, match="does not answer"), answering(engine), reading(engine) as connection:
+        connection.exec_driver_sql("SELECT * FROM not_there")

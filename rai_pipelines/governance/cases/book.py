@@ -14,6 +14,7 @@ from rai_pipelines.evidence.canonical import canonical_json
 from rai_pipelines.governance.cases.case import Case, CaseRequest, CaseState, Ticket
 from rai_pipelines.governance.cases.incidents import incident_classes
 from rai_pipelines.governance.cases.request import ACTOR, CASE_ATTACH, CASE_MOVE, request_case
+from rai_pipelines.governance.database.engine import reading
 from rai_pipelines.governance.database.tables import case_events, cases, texts
 from rai_pipelines.governance.decisions.statement import Words, digest_of_words
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
@@ -40,7 +41,7 @@ class CaseBook:
         Raises:
             DecisionRefused: there is no such case.
         """
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return _case(self._row(connection, number))
 
     def listed(self, states: Sequence[CaseState] = (), *, limit: int = 500) -> list[Case]:
@@ -48,12 +49,12 @@ class CaseBook:
         chosen = sa.select(cases).order_by(cases.c.id.desc()).limit(limit)
         if states:
             chosen = chosen.where(cases.c.state.in_([state.value for state in states]))
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return [_case(row) for row in connection.execute(chosen)]
 
     def history(self, number: int) -> list[tuple[datetime, str, str]]:
         """(when, who says so, what) of everything that happened to the case."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             rows = connection.execute(sa.select(case_events).where(case_events.c.case_id == number).order_by(case_events.c.id))
             return [(row.at, row.source, row.what) for row in rows]
 

@@ -12,6 +12,7 @@ from rai_pipelines.errors import RaiError
 from rai_pipelines.governance.cases.book import CaseBook
 from rai_pipelines.governance.cases.case import Case, CaseState, Ticket, Tracker, TrackerUnavailable
 from rai_pipelines.governance.cases.request import CASE_ATTACH, CASE_MOVE, CASE_OPEN
+from rai_pipelines.governance.database.engine import reading
 from rai_pipelines.governance.database.tables import cases
 from rai_pipelines.governance.outbox import Deliver
 
@@ -49,7 +50,7 @@ def follow_tracker(book: CaseBook, tracker: Tracker, *, now: datetime) -> tuple[
         cases.c.state.in_([CaseState.OPEN.value, CaseState.IN_PROGRESS.value]),
         (cases.c.looked_at.is_(None)) | (cases.c.looked_at <= now - LOOK_EVERY),
     )
-    with book.engine.connect() as connection:
+    with reading(book.engine) as connection:
         numbers = connection.execute(waiting.order_by(cases.c.looked_at, cases.c.id).limit(LOOKED_AT_ONCE)).scalars().all()
     moved: list[Case] = []
     problems: list[str] = []
@@ -79,7 +80,7 @@ def _untold(book: CaseBook, number: int) -> bool:
     from rai_pipelines.governance.database.tables import outbox
 
     waiting = sa.select(outbox.c.id).where(outbox.c.kind == CASE_MOVE, outbox.c.key == str(number), outbox.c.done_at.is_(None))
-    with book.engine.connect() as connection:
+    with reading(book.engine) as connection:
         return connection.execute(waiting).first() is not None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -17,6 +19,7 @@ from rai_pipelines.governance.database.tables import APPEND_ONLY, metadata
 from rai_pipelines.settings import Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+READING = "rai_reading"  # the execution option of a connection that only reads
 BUSY_MS = 30_000  # how long a writer waits for another one on SQLite
 
 
@@ -69,6 +72,24 @@ def make_engine(url: str) -> sa.Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def reading(engine: sa.Engine) -> sa.Connection:
+    """A connection that only reads: on SQLite it waits for no writer, and keeps none out."""
+    return engine.connect().execution_options(**{READING: True})
+
+
+@contextmanager
+def answering(engine: sa.Engine) -> Iterator[None]:
+    """Say a database that goes away in the middle in this project's words: nothing of the transaction at hand was written.
+
+    Raises:
+        DatabaseError: it did not answer, or was locked for longer than half a minute.
+    """
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise _unreachable(engine, error) from error
 
 
 def upgrade(engine: sa.Engine) -> str:
@@ -126,7 +147,7 @@ def current_revision(engine: sa.Engine) -> str | None:
         DatabaseError: it cannot be reached.
     """
     try:
-        with engine.connect() as connection:
+        with reading(engine) as connection:
             return MigrationContext.configure(connection).get_current_revision()
     except SQLAlchemyError as error:
         raise _unreachable(engine, error) from error
@@ -156,5 +177,5 @@ def _prepare_sqlite(connection: object, _: object) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    """Take the write lock at once: two writers that both read first would deadlock."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    """Take the write lock at once, unless it only reads: two writers that both read first would deadlock."""
+    connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(READING) else "BEGIN IMMEDIATE")

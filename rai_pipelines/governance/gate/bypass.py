@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from rai_pipelines.governance.cases.case import CaseRequest
 from rai_pipelines.governance.cases.request import request_case
+from rai_pipelines.governance.database.engine import reading
 from rai_pipelines.governance.database.tables import bypasses, gates
 from rai_pipelines.governance.gate.keeper import Gatekeeper
 from rai_pipelines.governance.gate.record import GateState
@@ -103,7 +104,7 @@ def _case(pointer: LivePointer, why: str, number: int, now: datetime) -> CaseReq
 def _put_back(keeper: Gatekeeper, registry: ModelRegistry, pointer: LivePointer) -> None:
     if pointer.kind != "alias":
         return
-    with keeper.engine.connect() as connection:
+    with reading(keeper.engine) as connection:
         chosen = sa.select(gates.c.model_version).where(gates.c.model_name == pointer.version.name, gates.c.state == GateState.APPROVED.value)
         target = connection.execute(chosen.order_by(gates.c.created_ms.desc()).limit(1)).scalar()
     if target is None:

@@ -13,6 +13,7 @@ from rai_pipelines.clock import utc_now
 from rai_pipelines.errors import DecisionRefused, EvidenceError
 from rai_pipelines.evidence.canonical import canonical_json
 from rai_pipelines.evidence.store import EvidenceStore
+from rai_pipelines.governance.database.engine import reading
 from rai_pipelines.governance.database.tables import bindings, gate_transitions, gates, judgements
 from rai_pipelines.governance.decisions.statement import DecisionKind, SignedDecision, Words
 from rai_pipelines.governance.decisions.store import DecisionBook, Kept
@@ -174,12 +175,12 @@ class Gatekeeper:
 
     def signed_waiver(self, digest: str) -> Waiver | None:
         """A waiver that was proposed."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return find_waiver(connection, digest)
 
     def decisions_on(self, binding: Binding) -> tuple[tuple[Kept, Words | None], ...]:
         """What was decided about that binding, with the words."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return tuple((kept, self.book.words_of(connection, kept)) for kept in self.book.about(connection, binding.digest).valid)
 
     @property

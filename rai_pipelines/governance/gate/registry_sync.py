@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from rai_pipelines.errors import EvidenceError
+from rai_pipelines.governance.database.engine import reading
 from rai_pipelines.governance.database.tables import gates, judgements
 from rai_pipelines.governance.gate.keeper import REGISTRY
 from rai_pipelines.governance.gate.record import (
@@ -101,7 +102,7 @@ def registry_deliveries(engine: sa.Engine, registry: ModelRegistry) -> Mapping[s
 def _present(engine: sa.Engine, version: ModelVersion) -> tuple[GateRecord, dict[str, str | None]]:
     """The record of the version, and which version of its model each alias belongs to."""
     mine = (gates.c.model_name == version.name) & (gates.c.model_version == version.version)
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         row = connection.execute(sa.select(gates).where(mine)).first()
         judged = judgements.c
         about = (judged.model_name == version.name) & (judged.model_version == version.version)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from rai_pipelines.clock import utc_now
 from rai_pipelines.errors import DatabaseError, LedgerError
+from rai_pipelines.governance.database.engine import reading
 from rai_pipelines.governance.database.tables import ledger_checkpoints, ledger_entries
 from rai_pipelines.governance.ledger.checkpoints import sign_checkpoint, write_outside
 from rai_pipelines.governance.ledger.entry import GENESIS, LedgerEntry, Retention, read_entry, seal
@@ -113,7 +114,7 @@ class Ledger:
         table, last = ledger_entries, after
         while True:
             query = sa.select(table.c.sequence, table.c.hash, table.c.content).where(table.c.sequence > last).order_by(table.c.sequence).limit(PAGE)
-            with self.engine.connect() as connection:
+            with reading(self.engine) as connection:
                 page = connection.execute(query).all()
             yield from ((row.sequence, row.hash, row.content) for row in page)
             if len(page) < PAGE:
@@ -132,7 +133,7 @@ class Ledger:
             LedgerError: the folder does not take it, or entries that an earlier checkpoint covers are gone.
             DatabaseError: the database does not answer.
         """
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             kept = connection.execute(sa.select(ledger_checkpoints).order_by(ledger_checkpoints.c.size.desc()).limit(1)).first()
         frontier = Frontier() if kept is None else frontier_of(kept.size, json.loads(kept.peaks))
         before, last = frontier.size, None

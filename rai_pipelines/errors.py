@@ -88,3 +88,11 @@ class PeopleError(DocumentError):
 
 class DecisionRefused(RaiError):
     """A decision is not accepted: the person may not make it, it is about something else, or it is not signed as it should be."""
+
+
+class WebhookRefused(RaiError):
+    """A delivery is not accepted; `status` is the HTTP status that says so."""
+
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None, status: int = 401):
+        super().__init__(what, where=where, hint=hint)
+        self.status = status

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rai_pipelines.errors import SettingsError
@@ -57,6 +57,9 @@ class Settings(BaseSettings):
         default=None, description="Who may decide: people with their identities, roles and keys; default: home/people.yaml"
     )
     tracker_file: Path | None = Field(default=None, description="Which tracker works on cases; default: home/tracker.yaml, and none without it")
+    webhook_secret: SecretStr | None = Field(
+        default=None, min_length=16, description="Secret that MLflow signs webhooks with; for rai webhooks serve"
+    )
     table_memory_limit: str = Field(
         default="2GB",
         pattern=r"^\d+(\.\d+)?\s*[KMGTkmgt]i?[Bb]$",

@@ -23,7 +23,22 @@ def main() -> None:
 
 def build_app() -> typer.Typer:
     """The command with all its verbs."""
-    from rai_pipelines.cli import audits, cases, datasheets, demo, explain, gate, ledger, measure, operate, policy, retention, review, suites
+    from rai_pipelines.cli import (
+        audits,
+        cases,
+        datasheets,
+        demo,
+        explain,
+        gate,
+        ledger,
+        measure,
+        operate,
+        policy,
+        retention,
+        review,
+        suites,
+        webhooks,
+    )
 
     made = typer.Typer(
         name="rai",
@@ -45,6 +60,7 @@ def build_app() -> typer.Typer:
     cases.register(made)
     gate.register(made)
     retention.register(made)
+    webhooks.register(made)
     return made
 
 

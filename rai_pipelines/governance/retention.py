@@ -13,7 +13,7 @@ from rai_pipelines.clock import utc_now
 from rai_pipelines.errors import DecisionRefused
 from rai_pipelines.evidence.store import EvidenceStore
 from rai_pipelines.governance.database.engine import reading
-from rai_pipelines.governance.database.tables import decisions, legal_holds, outbox, texts
+from rai_pipelines.governance.database.tables import decisions, legal_holds, outbox, texts, webhook_deliveries
 from rai_pipelines.governance.decisions.statement import Decision
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
 from rai_pipelines.policy.retention_rules import RetentionRules
@@ -108,12 +108,14 @@ class Keeper:
         return Deleted(receipts=receipts, objects=objects, words=gone)
 
     def _messages(self, until: datetime) -> Deleted:
-        """Messages that were delivered: mails hold addresses. A message under a hold cannot be told apart, so a hold keeps them all."""
+        """Messages delivered, from here and to here: mails hold addresses. Which of them a hold is about cannot be told, so a hold keeps them all."""
         if self.holds():
             return Deleted()
         with self.engine.begin() as connection:
             sent = outbox.c.done_at.is_not(None) & (outbox.c.done_at < until) & outbox.c.kind.in_(("mail", "webhook"))
-            return Deleted(messages=connection.execute(outbox.delete().where(sent)).rowcount)
+            came = webhook_deliveries.c.handled_at.is_not(None) & (webhook_deliveries.c.handled_at < until)
+            gone = (outbox.delete().where(sent), webhook_deliveries.delete().where(came))
+            return Deleted(messages=sum(connection.execute(one).rowcount for one in gone))
 
     @property
     def _ledger(self) -> Ledger:

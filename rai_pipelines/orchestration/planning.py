@@ -98,6 +98,7 @@ def plan_audits(
     judged_at_ms: Mapping[str, int],
     max_attempts: int,
     batch: int,
+    announced: Sequence[Seen] = (),
 ) -> AuditPlan:
     """Audits to launch for newly registered versions.
 
@@ -108,10 +109,17 @@ def plan_audits(
         judged_at_ms: when the newest verdict of a version was stored, for versions in the snapshot or pending.
         max_attempts: runs a version gets.
         batch: most requests in one plan; the rest waits for the next tick.
+        announced: versions that the registry called in about, whenever they were created. They come first, and get the run that polling
+            would give them: the same key, so that hearing and seeing the same version is one audit.
     """
     pending, requests, given_up = _follow_up(state.pending, runs, judged_at_ms, max_attempts, batch)
     seen = dict(state.seen)
     watermark = state.watermark_ms
+    for item in announced:
+        known = seen.get(item.key) == item.created_ms or (item.key in pending and pending[item.key].created_ms == item.created_ms)
+        if not known and judged_at_ms.get(item.key, -1) < item.created_ms and item.key not in given_up and len(requests) < batch:
+            pending[item.key] = Pending(item.created_ms, 1)
+            requests.append(_registration(item.key, pending[item.key]))
     for item in sorted(snapshot, key=lambda listed: (listed.created_ms, listed.key)):
         if seen.get(item.key) == item.created_ms or (item.key in pending and pending[item.key].created_ms == item.created_ms):
             watermark = max(watermark, item.created_ms)

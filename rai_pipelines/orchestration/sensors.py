@@ -11,7 +11,7 @@ from rai_pipelines.orchestration.jobs import AUDIT_JOB
 from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
 from rai_pipelines.orchestration.planning import Seen, WatchState, plan_audits, run_key
 from rai_pipelines.orchestration.resources import AuditorFactory
-from rai_pipelines.orchestration.watch import judged_at_ms, run_request, run_states
+from rai_pipelines.orchestration.watch import announced_versions, judged_at_ms, run_request, run_states
 from rai_pipelines.release import record_failed_run
 from rai_pipelines.rounds import go_round
 from rai_pipelines.settings import Settings
@@ -36,13 +36,15 @@ def build_new_version_sensor(make_auditor: AuditorFactory, settings: Settings) -
         except RegistryUnavailable as error:  # an outage is not an empty registry: keep the cursor, look again next time
             return dg.SkipReason(f"The registry did not answer; nothing was changed. {error}")
         snapshot = [Seen(item.version.key, item.created_ms) for item in listed]
+        announced = announced_versions(auditor, context.log)
         plan = plan_audits(
             snapshot,
             state,
             runs=run_states(context.instance, (run_key(key, item) for key, item in state.pending.items())),
-            judged_at_ms=judged_at_ms(auditor.store, {item.key for item in snapshot} | set(state.pending)),
+            judged_at_ms=judged_at_ms(auditor.store, {item.key for item in (*snapshot, *announced)} | set(state.pending)),
             max_attempts=settings.max_audit_attempts,
             batch=settings.sensor_batch,
+            announced=announced,
         )
         for key in plan.given_up:
             context.log.error("%s was not judged in %s runs; look at them and launch %s by hand", key, settings.max_audit_attempts, AUDIT_JOB)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import dagster as dg
 
-from rai_pipelines.audit import VERDICT
+from rai_pipelines.audit import VERDICT, Auditor
+from rai_pipelines.clock import utc_now
+from rai_pipelines.errors import DatabaseError, RegistryUnavailable, UnknownModelVersion
 from rai_pipelines.evidence.store import EvidenceStore
 from rai_pipelines.orchestration.jobs import TAG_ATTEMPT, TAG_MODEL, TAG_MONTH, TAG_RUN_KEY, TAG_TRIGGER, TAG_VERSION
-from rai_pipelines.orchestration.planning import AuditRequest, RunState
+from rai_pipelines.orchestration.planning import AuditRequest, RunState, Seen
+from rai_pipelines.subjects.names import ModelVersion
 
 _CHUNK = 400  # values in one tag filter; databases limit the parameters of a statement
 _ENDED_BADLY = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
@@ -34,6 +38,40 @@ def judged_at_ms(store: EvidenceStore, keys: Iterable[str]) -> Mapping[str, int]
         if receipt is not None:
             found[key] = int(datetime.fromisoformat(receipt.recorded_at).timestamp() * 1000)
     return found
+
+
+def announced_versions(auditor: Auditor, log: logging.Logger) -> list[Seen]:
+    """New versions that the registry called in about since the last tick, as the registry has them now; each is handed out once.
+
+    Polling finds all of them too: an inbox that cannot be read, or a version that cannot, is said in the log and costs no more than that.
+    """
+    from rai_pipelines.governance.database.engine import answering, open_governance
+    from rai_pipelines.governance.webhooks.announcement import NEW_VERSION
+    from rai_pipelines.governance.webhooks.inbox import handled, waiting
+
+    found: dict[str, Seen] = {}
+    try:
+        engine = open_governance(auditor.settings)
+        try:
+            with answering(engine):
+                announced = waiting(engine, (NEW_VERSION,), limit=auditor.settings.sensor_batch)
+                for item in announced:
+                    version = ModelVersion(str(item.model_name), str(item.model_version))
+                    if version.key not in found and (seen := _as_registered(auditor, version)) is not None:
+                        found[version.key] = seen
+                handled(engine, announced, now=utc_now())
+        finally:
+            engine.dispose()
+    except (DatabaseError, RegistryUnavailable) as error:
+        log.warning("What was announced is left to polling for now: %s", error)
+    return sorted(found.values(), key=lambda seen: (seen.created_ms, seen.key))
+
+
+def _as_registered(auditor: Auditor, version: ModelVersion) -> Seen | None:
+    try:
+        return Seen(version.key, auditor.registry.get(version).created_ms)
+    except UnknownModelVersion:  # announced, and gone or never there
+        return None
 
 
 def run_request(request: AuditRequest) -> dg.RunRequest:

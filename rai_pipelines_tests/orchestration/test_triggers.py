@@ -12,7 +12,10 @@ import pytest
 from rai_pipelines.audit import VERDICT, build_auditor
 from rai_pipelines.evidence.model import Evidence, Status
 from rai_pipelines.evidence.store import LocalEvidenceStore
+from rai_pipelines.governance.database.engine import open_governance
 from rai_pipelines.governance.gate.registry_sync import COULD_NOT_AUDIT, TAG_VERDICT
+from rai_pipelines.governance.webhooks.announcement import NEW_VERSION, Announcement
+from rai_pipelines.governance.webhooks.inbox import take
 from rai_pipelines.orchestration.build import build_definitions
 from rai_pipelines.orchestration.jobs import AUDIT_JOB, TAG_MONTH, TAG_RUN_KEY
 from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
@@ -124,6 +127,51 @@ def test_many_versions_are_launched_in_batches_without_loss(house: House) -> Non
             house.start(request, dg.DagsterRunStatus.STARTED)
             launched.append(str(request.partition_key))
     assert sorted(launched) == sorted(registered)
+
+
+def announce(house: House, *numbers: str, name: str = "m") -> None:
+    """As the webhook service notes it."""
+    engine = open_governance(house.settings)
+    for number in numbers:
+        take(engine, Announcement(f"{name}-{number}", NEW_VERSION, name, number), now=datetime.now(UTC), follows=True)
+    engine.dispose()
+
+
+def test_a_version_that_was_announced_comes_first_with_the_run_key_that_polling_would_give_it(house: House) -> None:
+    versions = house.register(count=4)
+    (polled,) = house.launched(house.tick(sensor_batch=1))
+    house.cursor = None
+    announce(house, "4")
+    (first,) = house.launched(house.tick(sensor_batch=1))
+    assert (polled.partition_key, first.partition_key) == (versions[0].key, versions[3].key)
+    house.start(first, dg.DagsterRunStatus.STARTED)
+    launched = [first]
+    for _ in range(5):
+        for request in house.launched(house.tick(sensor_batch=1)):
+            house.start(request, dg.DagsterRunStatus.STARTED)
+            launched.append(request)
+    assert sorted(str(request.partition_key) for request in launched) == [version.key for version in versions], "each once"
+    assert polled.run_key in {request.run_key for request in launched}
+
+
+def test_an_announcement_after_the_audit_or_of_nothing_launches_nothing(house: House) -> None:
+    (version,) = house.register()
+    (request,) = house.launched(house.tick())
+    house.start(request, dg.DagsterRunStatus.STARTED)
+    announce(house, "1", "99")
+    assert house.launched(house.tick()) == []
+    house.judge(version)
+    assert house.launched(house.tick()) == []
+    house.cursor = None
+    announce(house, "1", name="never there")
+    assert house.launched(house.tick()) == []
+
+
+def test_an_inbox_that_cannot_be_read_leaves_everything_to_polling(house: House, tmp_path: Path) -> None:
+    house.register()
+    broken = tmp_path / "no database"
+    broken.write_bytes(b"not SQLite" * 500)
+    assert len(house.launched(house.tick(governance_url=f"sqlite:///{broken}"))) == 1
 
 
 def schedule_tick(house: House, moment: datetime) -> list[dg.RunRequest]:

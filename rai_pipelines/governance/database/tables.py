@@ -226,6 +226,19 @@ legal_holds = sa.Table(  # models about which nothing is deleted
     sa.Column("lifted_at", MOMENT, nullable=True),
 )
 
+webhook_deliveries = sa.Table(  # what registries called in to say; see governance/webhooks
+    "webhook_deliveries",
+    metadata,
+    sa.Column("id", sa.String(200), primary_key=True),  # the sender's: the same delivery counts once
+    sa.Column("event", sa.String(60), nullable=False),
+    sa.Column("model_name", NAME, nullable=True),
+    sa.Column("model_version", NAME, nullable=True),
+    sa.Column("pointer", NAME, nullable=True),
+    sa.Column("received_at", MOMENT, nullable=False),
+    sa.Column("handled_at", MOMENT, nullable=True),
+    sa.Index("ix_webhook_deliveries_handled_at", "handled_at", "received_at"),
+)
+
 heartbeats = sa.Table(  # when a part of this software last did its round
     "heartbeats",
     metadata,

@@ -148,7 +148,7 @@ class Auditor:
         if not version.version.isdecimal():
             return {}
         newest = int(version.version) - 1
-        for number in range(newest, max(0, newest - EARLIER_VERSIONS), -1):
+        for number in range(newest, max(-1, newest - EARLIER_VERSIONS), -1):
             found = self.store.latest_evidence(name, ModelVersion(version.name, str(number)).key)
             if found is not None and found.status is Status.COMPLETE:
                 return {name: found}
@@ -187,21 +187,29 @@ def _suites_are_current(evidence: Evidence, subject: Subject) -> bool:
 
 
 def build_auditor(settings: Settings, *, registry: ModelRegistry | None = None, store: EvidenceStore | None = None) -> Auditor:
-    """An auditor as the settings say: MLflow registry, local evidence store, and the policy in force.
+    """An auditor as the settings say: their registry, local evidence store, and the policy in force.
 
     Raises:
         PolicyError: the policy file cannot be used.
     """
     return Auditor(
         settings=settings,
-        registry=registry or mlflow_registry(settings),
+        registry=registry or model_registry(settings),
         store=store or LocalEvidenceStore(settings.evidence_dir),
         policy=read_policy(settings.policy_file),
     )
 
 
-def mlflow_registry(settings: Settings) -> ModelRegistry:
-    """The MLflow registry that the settings name."""
+def model_registry(settings: Settings) -> ModelRegistry:
+    """The registry that the settings name: Weights & Biases for `wandb://…`, and else MLflow.
+
+    Raises:
+        SettingsError: a `wandb://` address that names no place.
+    """
+    if settings.registry_uri.startswith("wandb://"):
+        from rai_pipelines.subjects.wandb_registry import WandbRegistry
+
+        return WandbRegistry(settings.registry_uri, live_aliases=settings.live_aliases, live_tag=settings.live_tag)
     from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 
     return MlflowRegistry(settings.registry_uri, live_aliases=settings.live_aliases, live_tag=settings.live_tag, artifact_root=settings.artifact_root)

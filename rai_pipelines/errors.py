@@ -50,6 +50,10 @@ class RegistryUnavailable(RaiError):
     """The model registry did not answer. An outage is not an empty registry: try again, delete nothing."""
 
 
+class RegistryRefused(RaiError):
+    """The registry answered, and does not take what it was told."""
+
+
 class UnknownModelVersion(RaiError):
     """The registry answered, and has no such model version."""
 

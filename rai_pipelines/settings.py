@@ -34,7 +34,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RAI_", frozen=True, extra="ignore")
 
     home: Path = Field(default=Path("~/.rai"), description="Folder of everything the embedded default keeps")
-    tracking_uri: str | None = Field(default=None, description="MLflow tracking and registry URI; default: SQLite under home")
+    tracking_uri: str | None = Field(
+        default=None, description="MLflow tracking and registry URI, or wandb://ENTITY/PROJECT; default: SQLite under home"
+    )
     data_root: Path | None = Field(default=None, description="Folder that relative data references start from; default: home/data")
     subjects_dir: Path | None = Field(default=None, description="Folder with NAME/datasheet.yaml files of the user; default: home/subjects")
     policy_file: Path | None = Field(default=None, description="Policy in force; default: the one shipped with the package")
@@ -84,7 +86,7 @@ class Settings(BaseSettings):
 
     @property
     def registry_uri(self) -> str:
-        """The MLflow URI in use."""
+        """The registry's URI in use."""
         return self.tracking_uri or f"sqlite:///{self.home_path / 'mlflow' / 'mlflow.db'}"
 
     @property

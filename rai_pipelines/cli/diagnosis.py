@@ -78,7 +78,7 @@ def _policy(settings: Settings) -> str:
 
 
 def _registry(settings: Settings) -> str:
-    from rai_pipelines.audit import mlflow_registry
+    from rai_pipelines.audit import model_registry
 
-    listed = mlflow_registry(settings).versions_since(0, limit=1)
+    listed = model_registry(settings).versions_since(0, limit=1)
     return f"{without_secrets(settings.registry_uri)} answers" + ("" if listed else ", no version is registered")

@@ -28,12 +28,12 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8787,
 ) -> None:
     """Receive MLflow's webhooks, signed with RAI_WEBHOOK_SECRET, until stopped."""
-    from rai_pipelines.audit import build_auditor, mlflow_registry
+    from rai_pipelines.audit import build_auditor, model_registry
     from rai_pipelines.settings import load_settings
     from rai_pipelines.webhooks import PATH
     from rai_pipelines.webhooks import serve as serve_webhooks
 
     settings = load_settings()
-    registry = mlflow_registry(settings)  # one connection; policy and people are read anew for each look
+    registry = model_registry(settings)  # one connection; policy and people are read anew for each look
     err.print(f"Listening on http://{host}:{port}{PATH}", markup=False, soft_wrap=True)
     serve_webhooks(settings, lambda: build_auditor(settings, registry=registry), host=host, port=port)

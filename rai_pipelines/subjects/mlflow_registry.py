@@ -22,18 +22,16 @@ import structlog
 
 from rai_pipelines.addresses import scrubbed, without_secrets
 from rai_pipelines.errors import InvalidName, ModelError, RaiError, RegistryUnavailable, SettingsError, UnknownModelVersion
-from rai_pipelines.evidence.canonical import digest_of_folder
+from rai_pipelines.subjects.fetched import FILES_FOLDER, put_in_place
 from rai_pipelines.subjects.names import ModelVersion
-from rai_pipelines.subjects.registry import LivePointer, RegisteredVersion
+from rai_pipelines.subjects.registry import LIVE_TAG_VALUE, SUBMITTER_TAG, LivePointer, RegisteredVersion, whole_milliseconds
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PAGE_SIZE = 500
 CONNECT_TIMEOUT_S = 5
-LIVE_TAG_VALUE = "production"
-SUBMITTER_TAG, RUN_USER_TAG = "rai.submitted_by", "mlflow.user"
-FILES_FOLDER = "files"
+RUN_USER_TAG = "mlflow.user"
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 # A sensor tick has about 20 s: MLflow's own defaults (7 retries, 120 s each) would hold it for minutes. What the user has set stays.
@@ -76,7 +74,7 @@ class MlflowRegistry:
             new_enough = takewhile(lambda item: item.created_ms >= created_ms, self._newest_first())
             found = {item.version: item for item in new_enough}
         ordered = sorted(found.values(), key=lambda item: (item.created_ms, item.version)) if found else []
-        return tuple(_whole_milliseconds(ordered, limit))
+        return tuple(whole_milliseconds(ordered, limit))
 
     def get(self, version: ModelVersion) -> RegisteredVersion:
         """See `ModelRegistry.get`."""
@@ -130,7 +128,7 @@ class MlflowRegistry:
                 self._download(source, unfinished, version)
             else:
                 _copy_files(local, unfinished, version)
-            return _put_in_place(unfinished, into / FILES_FOLDER)
+            return put_in_place(unfinished, into / FILES_FOLDER)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -274,14 +272,6 @@ def _pages(search: Any) -> Iterator[Any]:
             return
 
 
-def _whole_milliseconds(ordered: Sequence[RegisteredVersion], limit: int) -> Sequence[RegisteredVersion]:
-    """The first `limit` items, and those that share the last one's millisecond."""
-    if len(ordered) <= limit:
-        return ordered
-    last = ordered[max(limit, 1) - 1].created_ms
-    return [item for item in ordered if item.created_ms <= last]
-
-
 def _registered(found: Any) -> RegisteredVersion | None:
     for version in _usable(found.name, found.version):
         tags = dict(sorted((found.tags or {}).items()))
@@ -330,16 +320,3 @@ def _copy_files(source: Path, target: Path, version: ModelVersion) -> None:
         shutil.copytree(source, target, dirs_exist_ok=True)
     elif source.is_file():
         shutil.copy2(source, target / source.name)
-
-
-def _put_in_place(made: Path, target: Path) -> Path:
-    """Make `made` appear as `target` in one step; another process that fetched the same files first wins."""
-    if target.exists() and digest_of_folder(target) != digest_of_folder(made):
-        shutil.rmtree(target)
-    if not target.exists():
-        try:
-            made.rename(target)
-        except OSError:
-            if not target.is_dir() or digest_of_folder(target) != digest_of_folder(made):
-                raise
-    return target

@@ -1,4 +1,4 @@
-"""What the project asks of a model registry; adapters (MLflow first) answer it.
+"""What the project asks of a model registry; adapters (MLflow, Weights & Biases) answer it.
 
 A registry that does not answer raises `RegistryUnavailable`; it never looks like an empty one.
 """
@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from rai_pipelines.subjects.names import ModelVersion
+
+LIVE_TAG_VALUE = "production"
+SUBMITTER_TAG = "rai.submitted_by"
 
 
 @dataclass(frozen=True)
@@ -68,3 +71,11 @@ class ModelRegistry(Protocol):
 
     def delete_alias(self, alias: str, name: str) -> None:
         """Remove `alias` from the registered model; no error when it is not there."""
+
+
+def whole_milliseconds(ordered: Sequence[RegisteredVersion], limit: int) -> Sequence[RegisteredVersion]:
+    """The first `limit` items, and those that share the last one's millisecond."""
+    if len(ordered) <= limit:
+        return ordered
+    last = ordered[max(limit, 1) - 1].created_ms
+    return [item for item in ordered if item.created_ms <= last]

@@ -118,7 +118,8 @@ def test_a_body_that_is_too_large_is_refused_before_its_signature_is_looked_at()
 
 
 @pytest.mark.parametrize(
-    "data", [None, [], {}, {"name": "", "version": "1"}, {"name": {"$ne": 1}, "version": "1"}, {"name": "a\x1b[2J", "version": "1"}, {"name": "x" * 999}]
+    "data",
+    [None, [], {}, {"name": "", "version": "1"}, {"name": {"$ne": 1}, "version": "1"}, {"name": "a\x1b[2J", "version": "1"}, {"name": "x" * 999}],
 )
 def test_a_signed_event_without_usable_names_names_nothing(data: Any) -> None:
     body = body_of("model_version", "created", data)

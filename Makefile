@@ -8,7 +8,7 @@ export DAGSTER_HOME = $(RAI_HOME)/dagster
 export OMP_NUM_THREADS ?= 2
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help demo dev test test-all lint format bench schemas lock screenshots clean
+.PHONY: help demo dev test test-all test-wandb lint format bench schemas lock screenshots clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,10 @@ test: .make/dev lint  ## Lint, types, import directions, and the tests
 test-all: .make/spark lint  ## The same with the slow suites, Spark among them
 	command -v java >/dev/null || (apt-get update -q && apt-get install -qy default-jre-headless)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
+
+test-wandb: .make/dev  ## The W&B adapter against the real package, which is installed for it
+	$(BIN)/uv pip install --quiet --python $(BIN)/python 'wandb>=0.31'
+	$(BIN)/python -m pytest -m "slow or not slow" rai_pipelines_tests/subjects/test_wandb_mapping.py rai_pipelines_tests/subjects/test_wandb_registry.py rai_pipelines_tests/integration/test_wandb.py
 
 lint: .make/dev  ## ruff, mypy (strict), import-linter
 	$(BIN)/ruff check .

@@ -82,15 +82,11 @@ def build_service(
     return Starlette(routes=[Route(PATH, receive, methods=["POST"]), Route("/health", health)], lifespan=lifespan)
 
 
-def serve(settings: Settings, make_auditor: Callable[[], Auditor], *, host: str, port: int) -> None:
-    """Serve until stopped. Behind a proxy that ends TLS: the signature keeps deliveries from being made up, not from being read.
-
-    Raises:
-        SettingsError, DatabaseError: as `build_service`.
-    """
+def serve(service: Starlette, *, host: str, port: int) -> None:
+    """Serve until stopped. Behind a proxy that ends TLS: the signature keeps deliveries from being made up, not from being read."""
     import uvicorn
 
-    uvicorn.run(build_service(settings, make_auditor), host=host, port=port, access_log=False, server_header=False, log_level="warning")
+    uvicorn.run(service, host=host, port=port, access_log=False, server_header=False, log_level="warning")
 
 
 def look_at_pointers(auditor: Auditor) -> tuple[str, ...]:

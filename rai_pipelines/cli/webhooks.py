@@ -30,10 +30,11 @@ def serve(
     """Receive MLflow's webhooks, signed with RAI_WEBHOOK_SECRET, until stopped."""
     from rai_pipelines.audit import build_auditor, model_registry
     from rai_pipelines.settings import load_settings
-    from rai_pipelines.webhooks import PATH
+    from rai_pipelines.webhooks import PATH, build_service
     from rai_pipelines.webhooks import serve as serve_webhooks
 
     settings = load_settings()
     registry = model_registry(settings)  # one connection; policy and people are read anew for each look
+    service = build_service(settings, lambda: build_auditor(settings, registry=registry))
     err.print(f"Listening on http://{host}:{port}{PATH}", markup=False, soft_wrap=True)
-    serve_webhooks(settings, lambda: build_auditor(settings, registry=registry), host=host, port=port)
+    serve_webhooks(service, host=host, port=port)

@@ -34,12 +34,14 @@ class World:
     state: WatchState = field(default_factory=WatchState)
     now_ms: int = 0
 
-    def tick(self, *, batch: int = 5, lose_cursor: bool = False, crash_after_launch: bool = False) -> AuditPlan:
+    def tick(self, *, batch: int = 5, lose_cursor: bool = False, crash_after_launch: bool = False, announce: bool = False) -> AuditPlan:
         if lose_cursor:
             self.state = WatchState()
         listed = sorted((created, key) for key, created in self.versions.items() if created >= self.state.look_from_ms)
         snapshot = [Seen(key, created) for created, key in listed[: batch + len(self.state.seen)]]
-        plan = plan_audits(snapshot, self.state, runs=self.runs, judged_at_ms=self.judged, max_attempts=MAX_ATTEMPTS, batch=batch)
+        announced = [Seen(key, created) for key, created in self.versions.items()] if announce else []  # every webhook there ever was, again
+        asked = {"runs": self.runs, "judged_at_ms": self.judged, "max_attempts": MAX_ATTEMPTS, "batch": batch, "announced": announced}
+        plan = plan_audits(snapshot, self.state, **asked)  # type: ignore[arg-type]
         for request in plan.requests:
             if request.run_key not in self.runs:  # what Dagster does: a run key launches once
                 self.runs[request.run_key] = RunState.ACTIVE
@@ -123,7 +125,7 @@ def test_a_foreign_cursor_starts_afresh() -> None:
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("register"), st.integers(0, 40), st.integers(0, 3)),
-        st.tuples(st.just("tick"), st.sampled_from(["plain", "lose_cursor", "crash"]), st.integers(1, 4)),
+        st.tuples(st.just("tick"), st.sampled_from(["plain", "lose_cursor", "crash", "announced"]), st.integers(1, 4)),
         st.tuples(st.just("finish"), st.booleans(), st.just(0)),
     ),
     max_size=40,
@@ -139,7 +141,7 @@ def test_whatever_happens_every_version_is_judged_or_given_up_and_no_run_key_lau
             world.now_ms += number
             world.versions.setdefault(f"m/{what}", world.now_ms)
         elif kind == "tick":
-            world.tick(batch=number, lose_cursor=what == "lose_cursor", crash_after_launch=what == "crash")
+            world.tick(batch=number, lose_cursor=what == "lose_cursor", crash_after_launch=what == "crash", announce=what == "announced")
         else:
             world.finish(succeed=bool(what))
         assert all(world.active_of(key) <= 1 for key in world.versions)

@@ -91,6 +91,11 @@ class Settings(BaseSettings):
         return self.home_path / "evidence"
 
     @property
+    def policies_path(self) -> Path:
+        """Published versions of policies, and records of their reviews."""
+        return self.home_path / "policies"
+
+    @property
     def documents_dir(self) -> Path:
         """Where cards are written."""
         return self.home_path / "documents"

@@ -20,11 +20,21 @@ def published_schemas() -> dict[str, dict[str, Any]]:
     from rai_pipelines.evidence.model import Evidence, Receipt
     from rai_pipelines.governance.gate import GateRecord
     from rai_pipelines.policy.model import Policy
+    from rai_pipelines.policy.rehearsal.coverage import Coverage
+    from rai_pipelines.policy.rehearsal.difference import PolicyDifference
+    from rai_pipelines.policy.rehearsal.explanation import ControlExplanation
     from rai_pipelines.policy.verdict import Verdict
+    from rai_pipelines.policy.versions.extension import PolicyExtension
+    from rai_pipelines.policy_life.publication import Publication
     from rai_pipelines.subjects.datasheet import Datasheet
 
     models: dict[str, type[BaseModel]] = {
         "policy": Policy,
+        "policy-extension": PolicyExtension,
+        "policy-coverage": Coverage,
+        "policy-difference": PolicyDifference,
+        "policy-publication": Publication,
+        "control-explanation": ControlExplanation,
         "datasheet": Datasheet,
         "evidence": Evidence,
         "verdict": Verdict,

@@ -79,7 +79,7 @@ def judge(policy: Policy, evidence: Mapping[str, Evidence], *, model_name: str, 
     release_class = str(record.details.get("release_class", "unknown")) if record else "unknown"
     tier: Tier = getattr(policy.tiers, risk_class) if risk_class in RISK_CLASSES else Tier.ADVANCED
     asked = Asked(tier=tier, release_class=release_class, day=day, look=look)
-    findings = tuple(judge_control(control, policy, evidence, asked) for control in policy.controls)
+    findings = tuple(judge_control(control, policy, evidence, asked) for control in policy.on(day))
     status, reasons = _consequence(findings, policy, risk_class)
     return Verdict(
         model_name=model_name,
@@ -145,6 +145,7 @@ def _judgement(control: Control, policy: Policy, evidence: Mapping[str, Evidence
             statistics=policy.statistics,
             release_class=asked.release_class,
             look=asked.look,
+            day=asked.day,
         )
     except ValidationError as error:
         return Judgement(status=FindingStatus.ERROR, reason=f"The thresholds of {control.id} are not usable: {error.errors()[0]['msg']}")

@@ -116,7 +116,8 @@ CHECKS = (
         ("adversarial_robustness",),
         AdversarialThreshold,
         judge_adversarial,
-        if_red="Look at the fragile features in the evidence; smooth or bound them, train on attacked rows, or reject malformed input before the model",
+        if_red="Look at the fragile features in the evidence; smooth or bound them, train on attacked rows, or reject malformed input "
+        "before the model",
     ),
     Check(
         "accuracy_over_baseline",

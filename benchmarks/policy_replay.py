@@ -37,7 +37,7 @@ def main() -> None:
         versions = [ModelVersion.from_key(key) for key in store.folders()]
         parameters = parameters_under(proposed, settings)
         started = time.perf_counter()
-        found = replay(proposed, versions, store=store, day=utc_today(), today=newest_audit(store), parameters=parameters)
+        found = replay(proposed, versions, store=store, day=utc_today(), today=newest_audit, parameters=parameters)
         seconds = time.perf_counter() - started
     print(f"{len(found.versions):,} stored verdicts ({size / 2**20:,.0f} MiB of evidence and verdicts) replayed in {seconds:.1f} s")
     print(f"{found.worse:,} get worse; flips: {found.flips}")

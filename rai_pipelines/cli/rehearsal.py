@@ -1,7 +1,8 @@
-"""Verbs that rehearse a policy on what is stored: replay, calibrate."""
+"""Verbs that hold a policy to what is stored: replay, calibrate, checklist."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,7 @@ from rai_pipelines.cli.common import EXIT_NON_COMPLIANT, STYLES, AsJson, err, ou
 
 if TYPE_CHECKING:
     from rai_pipelines.policy.rehearsal.replay import Replay
+    from rai_pipelines.policy_life.calibration import Calibration, Share
 
 New = Annotated[str, typer.Argument(help="The proposed policy: a file, a published ID@VERSION, shipped, or in-force.")]
 Versions = Annotated[list[str] | None, typer.Argument(metavar="[NAME/VERSION]...", help="Model versions, where not all are meant.")]
@@ -18,6 +20,8 @@ Versions = Annotated[list[str] | None, typer.Argument(metavar="[NAME/VERSION]...
 def register(group: typer.Typer) -> None:
     """Add the verbs to `rai policy`."""
     group.command()(replay)
+    group.command()(calibrate)
+    group.command()(checklist)
 
 
 def replay(
@@ -50,6 +54,86 @@ def replay(
         _print_replay(found)
     if found.worse:
         raise typer.Exit(EXIT_NON_COMPLIANT)
+
+
+def calibrate(
+    version: Annotated[str, typer.Argument(metavar="NAME/VERSION", help="Model version whose stored evidence is simulated from.")],
+    *,
+    file: Annotated[str, typer.Option("--policy", help="A policy file, ID@VERSION, shipped, or in-force.")] = "in-force",
+    draws: Annotated[int, typer.Option(min=20, max=100_000, help="Simulated audits of each world.")] = 200,
+    seed: Annotated[int | None, typer.Option(help="Start of every random draw; left out: RAI_SEED.")] = None,
+    ratio: Annotated[
+        float | None, typer.Option("--planted-ratio", min=0.01, max=10, help="Planted impact ratio; left out: 3/4 of the band's lower end.")
+    ] = None,
+    difference: Annotated[
+        float | None, typer.Option("--planted-difference", min=0.001, max=1, help="Planted difference; left out: twice the largest allowed.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate how often thresholds err on a subject's data: flips between two audits of the same world, and power to find a planted disparity."""
+    from rai_pipelines.audit import build_auditor
+    from rai_pipelines.policy.load import named_policy
+    from rai_pipelines.policy_life.calibration import calibrate_version
+    from rai_pipelines.policy_life.simulated_groups import Planted
+    from rai_pipelines.settings import load_settings
+    from rai_pipelines.subjects.names import ModelVersion
+
+    settings = load_settings()
+    found = calibrate_version(
+        build_auditor(settings),
+        named_policy(file, settings),
+        ModelVersion.parse(version),
+        draws=draws,
+        seed=settings.seed if seed is None else seed,
+        planted=Planted(ratio, difference),
+    )
+    if as_json:
+        print_json(found)
+    else:
+        _print_calibration(found)
+
+
+def _print_calibration(found: Calibration) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    def told(share: Share | None) -> str:
+        return "–" if share is None else f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})"
+
+    title = f"{found.policy} on {found.model_name}/{found.model_version}: {found.draws} simulated audits, seed {found.seed}"
+    table = Table(title=Text(printable(title)), box=None, title_justify="left")
+    for column in ("control", "threshold", "flips", "fails without cause", "planted", "found", "not simulated"):
+        table.add_column(column, overflow="fold")
+    for item in found.thresholds:
+        name = item.threshold + (f" of {item.attribute}" if item.attribute else "")
+        planted = "–" if item.planted is None else f"{item.planted:.3g} in {item.planted_in} (n={item.planted_n:,})"
+        texts = (name, told(item.flip_rate), told(item.false_fail), planted, told(item.power), item.why_not or "")
+        table.add_row(item.control, *(Text(printable(text)) for text in texts))
+    out.print(table)
+    for line in found.assumptions:
+        out.print(f"Assumed: {line}", markup=False, soft_wrap=True)
+
+
+def checklist(version: Annotated[str, typer.Argument(metavar="NAME/VERSION")], as_json: AsJson = False) -> None:
+    """Print the pre-deployment checklist in Markdown: what evidence answers, what to mend, what a person must decide."""
+    from rai_pipelines.audit import build_auditor
+    from rai_pipelines.documents.checklist import build_checklist, render_checklist
+    from rai_pipelines.errors import DatasheetError
+    from rai_pipelines.release import require_verdict
+    from rai_pipelines.settings import load_settings
+    from rai_pipelines.subjects.names import ModelVersion
+
+    subject, auditor = ModelVersion.parse(version), build_auditor(load_settings())
+    verdict = require_verdict(auditor, subject)
+    try:
+        datasheet = auditor.context(subject).subject.datasheet
+    except DatasheetError:
+        datasheet = None
+    found = build_checklist(verdict, auditor.policy, datasheet)
+    if as_json:
+        print_json(found)
+    else:
+        sys.stdout.write("".join(printable(line) + "\n" for line in render_checklist(found).splitlines()))
 
 
 def _print_replay(found: Replay) -> None:

@@ -11,6 +11,7 @@ from rai_pipelines.errors import RaiError, RegistryUnavailable, UnknownModelVers
 from rai_pipelines.evidence.canonical import plain
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.rehearsal.replay import Replay, Today, newest_audit, replay
+from rai_pipelines.policy.verdict import Verdict
 from rai_pipelines.settings import Settings
 from rai_pipelines.steps import assessment_of, steps
 from rai_pipelines.subjects.names import ModelVersion
@@ -24,7 +25,7 @@ def replay_versions(auditor: Auditor, policy: Policy, versions: Sequence[ModelVe
         EvidenceError: stored evidence was altered.
     """
 
-    def today(version: ModelVersion) -> Today:
+    def today(version: ModelVersion, _: Verdict | None) -> Today:
         try:
             subject = auditor.context(version).subject
         except (RegistryUnavailable, UnknownModelVersion):
@@ -50,7 +51,7 @@ def replay_stored(auditor: Auditor, policy: Policy) -> Replay:
     """
     versions = [ModelVersion.from_key(folder) for folder in auditor.store.folders()]
     found = parameters_under(policy, auditor.settings)
-    return replay(policy, versions, store=auditor.store, day=utc_today(), today=newest_audit(auditor.store), parameters=found)
+    return replay(policy, versions, store=auditor.store, day=utc_today(), today=newest_audit, parameters=found)
 
 
 def parameters_under(policy: Policy, settings: Settings) -> Mapping[str, Mapping[str, Any]]:

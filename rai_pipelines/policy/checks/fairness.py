@@ -66,18 +66,22 @@ def judge_group_fairness(question: Question) -> Judgement:
     threshold: GroupFairnessThreshold = question.threshold
     evidence = question.evidence["bias_assessment"]
     bands = _asked(threshold, evidence)
-    items: list[Judged] = []
-    for measurement in evidence.measurements:
-        if _is_intersection(measurement):
-            continue
-        band = bands.get(measurement.metric)
-        if band is not None and not _too_small_a_group(measurement):
-            items.append(Judged(_label(measurement, evidence), measurement, band))
+    items = declared_comparisons(threshold, evidence)
     figures = judge_family(items, alpha=question.alpha)
     figures += tuple(_gaps(items, evidence, threshold))
     figures += tuple(_disclosure(evidence, question.statistics.insufficient_share_max))
     figures += tuple(_intersections(question, bands))
     return conclude(figures, passed="Every declared attribute stays within its thresholds, interval included")
+
+
+def declared_comparisons(threshold: GroupFairnessThreshold, evidence: Evidence) -> list[Judged]:
+    """What is judged as one family: every figure that the policy asks for of every declared attribute, but groups too small to judge."""
+    bands = _asked(threshold, evidence)
+    return [
+        Judged(_label(item, evidence), item, bands[item.metric])
+        for item in evidence.measurements
+        if item.metric in bands and not _is_intersection(item) and not _too_small_a_group(item)
+    ]
 
 
 def _intersections(question: Question, bands: Mapping[str, Band]) -> Iterator[Figure]:

@@ -81,14 +81,15 @@ def replay(
     *,
     store: EvidenceStore,
     day: date,
-    today: Callable[[ModelVersion], Today],
+    today: Callable[[ModelVersion, Verdict | None], Today],
     parameters: Mapping[str, Mapping[str, Any]],
 ) -> Replay:
     """Judge `versions` by `policy` on what `store` holds, and compare with their newest stored verdicts.
 
     Args:
         day: whose controls are in force.
-        today: the digests of a version's model and datasheet as they are now; see `newest_audit` for those of the newest audit.
+        today: the digests of a version's model and datasheet as they are now, given the version and its newest stored verdict; `newest_audit`
+            takes them from that verdict.
         parameters: by assessment, what an audit under `policy` would set.
 
     Raises:
@@ -113,15 +114,9 @@ def replay(
     )
 
 
-def newest_audit(store: EvidenceStore) -> Callable[[ModelVersion], Today]:
+def newest_audit(_: ModelVersion, verdict: Verdict | None) -> Today:
     """`today` as the newest verdict has it, for versions whose registry is not asked."""
-
-    def digests(version: ModelVersion) -> Today:
-        receipt = store.latest(VERDICT, version.key)
-        verdict = store.get(receipt.digest, Verdict) if receipt is not None else None
-        return Today(verdict.model_digest, verdict.datasheet_digest) if verdict is not None else Today(None, None)
-
-    return digests
+    return Today(verdict.model_digest, verdict.datasheet_digest) if verdict is not None else Today(None, None)
 
 
 @dataclass(frozen=True)
@@ -164,7 +159,7 @@ class _Source:
 
     store: EvidenceStore
     day: date
-    today: Callable[[ModelVersion], Today]
+    today: Callable[[ModelVersion, Verdict | None], Today]
     parameters: Mapping[str, Mapping[str, Any]]
 
 
@@ -175,7 +170,7 @@ def _replayed(policy: Policy, policy_digest: str, version: ModelVersion, source:
         receipts.setdefault(receipt.assessment, []).append(receipt)
     judged = receipts.pop(VERDICT, [])
     old = store.get(judged[0].digest, Verdict) if judged else None
-    stored = _Stored(store, {name: _once(found) for name, found in receipts.items()}, source.today(version))
+    stored = _Stored(store, {name: _once(found) for name, found in receipts.items()}, source.today(version, old))
     new = judge(
         policy,
         stored,

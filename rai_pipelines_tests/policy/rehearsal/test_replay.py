@@ -40,7 +40,7 @@ def keep(store: LocalEvidenceStore, found: Mapping[str, Evidence], version: Mode
 
 
 def replayed(store: LocalEvidenceStore, policy: Policy, *versions: ModelVersion, **changes: Any) -> Replay:
-    asked = {"day": DAY, "today": newest_audit(store), "parameters": {}, **changes}
+    asked = {"day": DAY, "today": newest_audit, "parameters": {}, **changes}
     return replay(policy, versions or (VERSION,), store=store, **asked)
 
 
@@ -84,7 +84,7 @@ def test_the_policy_that_evidence_was_measured_under_does_not_matter_and_its_par
 def test_evidence_about_another_model_or_datasheet_is_not_used(store: LocalEvidenceStore) -> None:
     keep(store, good_evidence())
     moved = Today("sha256:" + "a" * 64, "sha256:" + "1" * 64)  # the datasheet was edited after the audit
-    item = replayed(store, read_policy(), today=lambda _: moved).versions[0]
+    item = replayed(store, read_policy(), today=lambda *_: moved).versions[0]
     assert item.new is VerdictStatus.NON_COMPLIANT
     assert "bias_assessment" in item.absent and "registry_record" in item.absent
 

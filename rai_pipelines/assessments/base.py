@@ -31,7 +31,7 @@ LIBRARIES = (
 class Parameters(BaseModel):
     """Base of every assessment's parameters: frozen, ranges declared, unknown names refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ DEPENDENCIES = {
     "proof_certificates": ("data_validation", "model_scan"),
     "privacy_attacks": ("data_validation", "model_scan"),
     "drift_report": ("data_validation",),
+    "human_oversight": ("registry_record",),
+    "policy_review": ("registry_record",),
     "documentation_check": (
         "anonymization_check",
         "bias_assessment",
@@ -47,6 +49,8 @@ DEPENDENCIES = {
         "adversarial_robustness",
         "explainability_report",
         "drift_report",
+        "human_oversight",
+        "policy_review",
         "privacy_attacks",
         "proof_certificates",
     ),
@@ -63,6 +67,8 @@ KINDS = {
     "proof_certificates": {"python"},
     "privacy_attacks": {"python"},
     "drift_report": {"duckdb"},
+    "human_oversight": {"duckdb"},
+    "policy_review": {"yaml"},
     "documentation_check": {"markdown"},
 }
 DESCRIPTIONS = {
@@ -91,6 +97,9 @@ DESCRIPTIONS = {
     "drift_report": "How far the production table is from the training table, column by column (PSI, Jensen-Shannon, "
     "Kolmogorov-Smirnov, Wasserstein, new categories) and all together, and how much accuracy was lost where labels have "
     "arrived. Effect sizes with intervals decide.",
+    "human_oversight": "Whether people reviewed high-stakes decisions before they took effect, were trained for it, took their time, and ever "
+    "decided otherwise. The logs are joined where they lie; evidence holds counts and no reviewer.",
+    "policy_review": "By when the policy itself has to be reviewed, and when it was reviewed last.",
     "documentation_check": "Whether every section of the model card has its declarations and its evidence.",
 }
 

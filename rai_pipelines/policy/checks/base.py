@@ -32,7 +32,7 @@ class Threshold(BaseModel):
     direction, or the allowed words from the loosest to the strictest. A change that neither covers needs a waiver.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
     stricter: ClassVar[Mapping[str, Direction | tuple[str, ...]]] = {}
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from rai_pipelines.policy.checks import documentation, fairness, governance, monitoring, privacy, privacy_attacks, safety, transparency
+from rai_pipelines.policy.checks import documentation, fairness, governance, monitoring, oversight, privacy, privacy_attacks, safety, transparency
 from rai_pipelines.policy.checks.base import Check
 
 PLANNED: Mapping[str, str] = {
     "signed_review": "signed reviews are not recorded by this version",
     "windowed_fairness": "production windows are not measured by this version",
     "global_report_and_traces": "whether every decision of production leaves a trace is not measured by this version",
-    "human_review_of_decisions": "review logs are not read by this version",
     "approvals_and_ledger": "signed approvals and the ledger are not part of this version",
     "encryption_and_attestation": "encryption and attestation are not verified by this version",
     "fault_drill": "fault drills are not run by this version",
@@ -38,6 +37,7 @@ def checks() -> Mapping[str, Check]:
         *monitoring.CHECKS,
         *documentation.CHECKS,
         *transparency.CHECKS,
+        *oversight.CHECKS,
     ]
     names = [check.name for check in found]
     if len(set(names)) != len(names) or set(names) & set(PLANNED):

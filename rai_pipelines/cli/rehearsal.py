@@ -1,4 +1,4 @@
-"""Verbs that hold a policy to what is stored: replay, calibrate, checklist."""
+"""Verbs that hold a policy to what is stored: replay, calibrate, checklist, review."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def register(group: typer.Typer) -> None:
     group.command()(replay)
     group.command()(calibrate)
     group.command()(checklist)
+    group.command()(review)
 
 
 def replay(
@@ -134,6 +135,34 @@ def checklist(version: Annotated[str, typer.Argument(metavar="NAME/VERSION")], a
         print_json(found)
     else:
         sys.stdout.write("".join(printable(line) + "\n" for line in render_checklist(found).splitlines()))
+
+
+def review(
+    record: Annotated[str | None, typer.Option(help="Record that the newest document was read, and the outcome: kept or to_be_changed.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Assemble the review document of the policy in force, or record that it was read (which moves the day the next one is due by)."""
+    from rai_pipelines.evidence.store import LocalEvidenceStore
+    from rai_pipelines.policy.load import policy_in_force
+    from rai_pipelines.policy_life.review import NoFacts, record_review, review_policy
+    from rai_pipelines.settings import load_settings
+
+    settings = load_settings()
+    policy = policy_in_force(settings)
+    if record is not None:
+        if record not in ("kept", "to_be_changed"):
+            raise typer.BadParameter(f"{record!r}; allowed: kept, to_be_changed", param_hint="--record")
+        made = record_review(policy, settings, "kept" if record == "kept" else "to_be_changed")
+        if as_json:
+            print_json(made)
+        else:
+            out.print(f"Review of {made.policy} on {made.reviewed_on}: {made.outcome.replace('_', ' ')}", markup=False, soft_wrap=True)
+        return
+    document, paths = review_policy(policy, LocalEvidenceStore(settings.evidence_dir), settings, NoFacts())
+    if as_json:
+        print_json(document)
+    else:
+        out.print(f"Due by {document.due_on}. Written: {paths['md']} and {paths['html']}", markup=False, soft_wrap=True)
 
 
 def _print_replay(found: Replay) -> None:

@@ -18,6 +18,7 @@ def published_schemas() -> dict[str, dict[str, Any]]:
     from rai_pipelines.demo.story import DemoResult
     from rai_pipelines.documents.card import ModelCard
     from rai_pipelines.documents.checklist import Checklist
+    from rai_pipelines.documents.policy_review import PolicyReviewDocument
     from rai_pipelines.evidence.model import Evidence, Receipt
     from rai_pipelines.governance.gate import GateRecord
     from rai_pipelines.policy.model import Policy
@@ -27,6 +28,7 @@ def published_schemas() -> dict[str, dict[str, Any]]:
     from rai_pipelines.policy.rehearsal.replay import Replay
     from rai_pipelines.policy.verdict import Verdict
     from rai_pipelines.policy.versions.extension import PolicyExtension
+    from rai_pipelines.policy.versions.reviews import PolicyReview
     from rai_pipelines.policy_life.calibration import Calibration
     from rai_pipelines.policy_life.publication import Publication
     from rai_pipelines.subjects.datasheet import Datasheet
@@ -40,6 +42,8 @@ def published_schemas() -> dict[str, dict[str, Any]]:
         "policy-replay": Replay,
         "policy-calibration": Calibration,
         "checklist": Checklist,
+        "policy-review": PolicyReview,
+        "policy-review-document": PolicyReviewDocument,
         "control-explanation": ControlExplanation,
         "datasheet": Datasheet,
         "evidence": Evidence,

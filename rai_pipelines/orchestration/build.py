@@ -6,6 +6,7 @@ import dagster as dg
 
 from rai_pipelines.orchestration.assets import build_assets
 from rai_pipelines.orchestration.jobs import build_audit_job
+from rai_pipelines.orchestration.policy_review import build_policy_review_job, build_policy_review_schedule
 from rai_pipelines.orchestration.resources import AUDITOR, AuditorFactory, auditor_factory, auditor_resource
 from rai_pipelines.orchestration.schedules import build_monthly_schedule
 from rai_pipelines.orchestration.sensors import build_failure_sensor, build_new_version_sensor
@@ -23,8 +24,8 @@ def build_definitions(settings: Settings | None = None, *, make_auditor: Auditor
     make = make_auditor or auditor_factory(chosen)
     return dg.Definitions(
         assets=build_assets(policy_in_force(chosen)),
-        jobs=[build_audit_job()],
+        jobs=[build_audit_job(), build_policy_review_job()],
         sensors=[build_new_version_sensor(make, chosen), build_failure_sensor(make)],
-        schedules=[build_monthly_schedule(make, chosen)],
+        schedules=[build_monthly_schedule(make, chosen), build_policy_review_schedule(chosen)],
         resources={AUDITOR: auditor_resource(make)},
     )

@@ -113,9 +113,10 @@ def _resolved(source: Path, published: Path | None, seen: tuple[Path, ...]) -> P
 
 def _by_hand(policy: Policy, source: Path) -> list[str]:
     """A file does not write down what only resolving an extension makes."""
+    if not policy.relaxations:
+        return []
     root = compose_yaml(source.read_text(encoding="utf-8"))
-    where = ("relaxations",)
-    return [describe_problem(where, "write waivers in a policy that extends another", None, root, str(source))] if policy.relaxations else []
+    return [describe_problem(("relaxations",), "write waivers in a policy that extends another", None, root, str(source))]
 
 
 def _refuse(problems: Sequence[str]) -> None:

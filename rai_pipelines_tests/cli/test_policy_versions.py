@@ -83,3 +83,16 @@ def test_the_shape_of_an_extending_file_is_published_for_editors(stricter: Path)
     jsonschema.validate(yaml.safe_load(stricter.read_text(encoding="utf-8")), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**extension(), "drop": ["FAIR-S"]}, schema)
+
+
+def test_a_review_is_assembled_recorded_and_moves_the_next_one(rai: Rai, tmp_path: Path) -> None:
+    assert "has no review document" in rai("policy", "review", "--record", "kept").could_not()
+    document = rai("policy", "review", "--json")
+    jsonschema.validate(document.json, published_schemas()["policy-review-document"])
+    assert document.json["due_on"] == "2027-11-01" and document.json["since"] is None
+    assert rai("policy", "review", "--record", "perhaps").code == 2
+    recorded = rai("policy", "review", "--record", "kept", "--json")
+    jsonschema.validate(recorded.json, published_schemas()["policy-review"])
+    again = rai("policy", "review", "--json").json
+    assert again["since"] == recorded.json["reviewed_on"] and again["due_on"] >= "2027-11-01"
+    assert "policy_review.md" in rai("policy", "review").out

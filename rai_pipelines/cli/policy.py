@@ -67,7 +67,7 @@ def show(file: PolicyFile = None, as_json: AsJson = False) -> None:
     settings = load_settings()
     policy = read_policy(file or settings.policy_file, published=settings.policies_path)
     if as_json:
-        in_force = tuple(control.id for control in policy.controls if control.in_force(utc_today()))
+        in_force = tuple(control.id for control in policy.on(utc_today()) if control.in_force(utc_today()))
         print_json(PolicyOutput(policy=policy, digest=policy.digest, in_force=in_force))
         return
     table = Table(title=f"{policy.label}  {policy.digest}", box=None, title_justify="left")

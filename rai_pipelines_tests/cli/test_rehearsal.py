@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import jsonschema
 import pytest
+import yaml
 
 from rai_pipelines.audit import build_auditor
 from rai_pipelines.cli.schemas import published_schemas
+from rai_pipelines.policy.load import read_policy
+from rai_pipelines.subjects.datasheet import parse_datasheet
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines_tests.cli.conftest import Rai
 from rai_pipelines_tests.house import House, datasheet
 from rai_pipelines_tests.policy.policies import extension, override, written
 
+GUIDE = Path(__file__).parents[2] / "docs" / "policy.md"
 MEASURED = ("registry_record", "model_scan", "data_validation", "anonymization_check", "bias_assessment", "performance_report")
 HOSTILE = "Decide <b>who</b> gets a call\x1b[2J first"
 
@@ -81,3 +86,27 @@ def test_a_checklist_is_markdown_whose_declared_text_is_only_text(rehearsing: Ra
     ended = rehearsing("policy", "checklist", "calls/1", "--json")
     jsonschema.validate(ended.json, published_schemas()["checklist"])
     assert "was never judged" in rehearsing("policy", "checklist", "calls/9").could_not()
+
+
+def test_every_command_of_the_guide_does_what_it_says(
+    rehearsing: Rai, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, audited: tuple[House, ModelVersion]
+) -> None:
+    """The guide's file is written as it stands there, and its commands run in their order, on `calls/1` for the guide's `loans/1`."""
+    text = GUIDE.read_text(encoding="utf-8")
+    example = next(block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if block.startswith("# lending.yaml"))
+    (tmp_path / "lending.yaml").write_text(example.replace("DIGEST", read_policy().digest), encoding="utf-8")
+    commands = [line.partition("#")[0].split() for line in text.splitlines() if line.startswith("    rai policy ")]
+    assert len(commands) >= 13
+    codes = {}
+    for _, *arguments in commands:
+        ended = rehearsing(*(argument.replace("loans/1", "calls/1") for argument in arguments))
+        assert ended.code in (0, 1) and ended.out and not ended.err.startswith("error"), (arguments, ended)
+        codes[" ".join(arguments)] = ended.code
+    assert codes["policy diff shipped lending.yaml"] == 1, "the waiver makes it looser"
+    assert codes["policy check lending.yaml"] == codes["policy publish lending.yaml"] == codes["policy review --record kept"] == 0
+
+
+def test_the_datasheet_of_the_guide_is_one() -> None:
+    example = next(block for block in re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL) if "oversight:" in block)
+    sheet = parse_datasheet(yaml.safe_dump({**datasheet(), **yaml.safe_load(example)}), source="datasheet.yaml")
+    assert sheet.oversight is not None and sheet.data.reviews == "reviews.parquet"

@@ -108,6 +108,8 @@ def _print_calibration(found: Calibration) -> None:
     for item in found.thresholds:
         name = item.threshold + (f" of {item.attribute}" if item.attribute else "")
         planted = "–" if item.planted is None else f"{item.planted:.3g} in {item.planted_in} (n={item.planted_n:,})"
+        if item.detectable is not None:
+            planted = f"80% find a true value of {item.detectable:.3g}"
         texts = (name, told(item.flip_rate), told(item.false_fail), planted, told(item.power), item.why_not or "")
         table.add_row(item.control, *(Text(printable(text)) for text in texts))
     out.print(table)

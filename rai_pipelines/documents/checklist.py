@@ -12,7 +12,7 @@ from rai_pipelines.evidence.model import Record
 from rai_pipelines.policy.checks.registry import checks
 from rai_pipelines.policy.findings import Finding, FindingStatus
 from rai_pipelines.policy.model import Control, Policy
-from rai_pipelines.policy.rehearsal.explanation import if_red, in_force_words
+from rai_pipelines.policy.rehearsal.explanation import if_red
 from rai_pipelines.policy.verdict import Verdict
 from rai_pipelines.subjects.datasheet import Datasheet
 
@@ -103,8 +103,7 @@ def _line(finding: Finding, control: Control | None) -> ChecklistItem:
         case FindingStatus.PASS:
             return ChecklistItem(section="answered", control=finding.control, text=finding.statement, done=True, evidence=digests)
         case FindingStatus.NOT_APPLICABLE | FindingStatus.NOT_IN_FORCE:
-            when = f" ({in_force_words(control, control.effective_from)})" if control is not None and control.effective_from is not None else ""
-            return ChecklistItem(section="not_asked", control=finding.control, text=f"{finding.statement}: {finding.reason}{when}", done=False)
+            return ChecklistItem(section="not_asked", control=finding.control, text=f"{finding.statement}: {finding.reason}", done=False)
         case FindingStatus.INCONCLUSIVE:
             text = f"{finding.statement}. Undecided: {finding.reason}"
             decide = "obtain more data, or decide on the figures and sign"

@@ -12,6 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from rai_pipelines.evidence.canonical import digest_of
 from rai_pipelines.policy.versions.legal_dates import day_of_law
 
+LONGEST_UNREVIEWED_DAYS = 1096  # three years
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -179,12 +181,16 @@ class PolicyHeader(_Frozen):
     owner: str = Field(min_length=1)
     effective_from: date
     review_by: date
-    review_every_days: int = Field(default=365, ge=30, le=1096, description="Days from one recorded review of the policy to the next")
+    review_every_days: int = Field(
+        default=365, ge=30, le=LONGEST_UNREVIEWED_DAYS, description="Days from one recorded review of the policy to the next"
+    )
 
     @model_validator(mode="after")
     def _review_comes_later(self) -> Self:
         if self.review_by <= self.effective_from:
             raise ValueError("review_by must be later than effective_from")
+        if (self.review_by - self.effective_from).days > LONGEST_UNREVIEWED_DAYS:
+            raise ValueError(f"review_by must be within {LONGEST_UNREVIEWED_DAYS} days of effective_from")
         return self
 
 

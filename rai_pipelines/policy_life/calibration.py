@@ -6,7 +6,9 @@ stored counts of groups; other figures from their stored intervals, as normal. E
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
@@ -17,14 +19,16 @@ from rai_pipelines.clock import utc_today
 from rai_pipelines.errors import EvidenceError
 from rai_pipelines.evidence.model import Evidence, Measurement, Record, State, Status
 from rai_pipelines.policy.checks.registry import checks
-from rai_pipelines.policy.findings import FindingStatus
+from rai_pipelines.policy.findings import Figure, FindingStatus
 from rai_pipelines.policy.model import Control, Policy, Tier
+from rai_pipelines.policy.sequential import alpha_at_look
 from rai_pipelines.policy.verdict import Asked, judge_control
 from rai_pipelines.policy_life.simulated_groups import BIAS, FAIRNESS, Planted, simulate_groups
 from rai_pipelines.steps import steps
 from rai_pipelines.subjects.names import ModelVersion
 
-LEVEL = 0.95
+LEVEL, POWER = 0.95, 0.80
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 DECIDED = (FindingStatus.PASS, FindingStatus.INCONCLUSIVE, FindingStatus.FAIL)
 ASSUMPTIONS = (
     "groups keep their sizes; under no disparity they all share the pooled shares of decisions and outcomes",
@@ -47,7 +51,8 @@ class ThresholdCalibration(Record):
     """How one threshold behaves for one attribute (fairness) or for the whole control.
 
     `flip_rate`: pairs of audits of the same world that come out differently. `power`: audits that fail where `planted` is true.
-    `false_fail`: audits that fail where there is no disparity.
+    `false_fail`: audits that fail where there is no disparity. `detectable`: for figures with a stored interval, the true value from which on at
+    least 80 % of audits fail (normal approximation, at the strictest step of Holm's procedure; of the least certain figure of each metric).
     """
 
     control: str
@@ -58,6 +63,7 @@ class ThresholdCalibration(Record):
     outcomes: Mapping[str, Share] = Field(default={})
     flip_rate: Share | None = None
     false_fail: Share | None = None
+    detectable: float | None = None
     planted: float | None = None
     planted_in: str | None = None
     planted_n: int | None = None
@@ -98,7 +104,7 @@ def calibrate(
     if record is None:
         raise EvidenceError("there is no stored evidence to calibrate on", hint="Run: rai audit NAME/VERSION")
     found: list[ThresholdCalibration] = []
-    for position, control in enumerate(policy.on(asked.day)):
+    for control in policy.on(asked.day):
         if not control.in_force(asked.day) or not asked.tier.includes(control.tier):
             continue
         check = checks().get(control.check)
@@ -108,7 +114,8 @@ def calibrate(
         elif control.check == FAIRNESS:
             found += _from_counts(control, policy, evidence[BIAS], references, draws=draws, seed=seed, planted=planted)
         else:
-            found.append(_from_intervals(control, policy, evidence, asked, rng=np.random.default_rng([seed, position]), draws=draws))
+            rng = np.random.default_rng([seed, *control.id.encode()])
+            found += _from_intervals(control, policy, evidence, asked, rng=rng, draws=draws)
     return Calibration(
         policy=policy.label,
         policy_digest=policy.digest,
@@ -173,19 +180,41 @@ def _from_counts(
 
 def _from_intervals(
     control: Control, policy: Policy, evidence: Mapping[str, Evidence], asked: Asked, *, rng: np.random.Generator, draws: int
-) -> ThresholdCalibration:
+) -> list[ThresholdCalibration]:
     read = checks()[control.check].assessments
     figures = judge_control(control, policy, evidence, asked, digests={}).figures
     if not any(figure.p_adjusted is not None for figure in figures):  # nothing is tested: counts and properties of the table itself
-        return _not(control, "judged exactly: its figures have no sampling uncertainty")
+        return [_not(control, "judged exactly: its figures have no sampling uncertainty")]
     statuses = []
     for _ in range(draws):
         redrawn = {name: _redrawn(item, rng) if name in read else item for name, item in evidence.items()}
         statuses.append(judge_control(control, policy, redrawn, asked, digests={}).status)
     if not set(statuses) <= set(DECIDED):
-        return _not(control, f"its finding is {statuses[0].value.replace('_', ' ')}")
-    why = "power needs counts of groups; this control's figures are redrawn around what was measured"
-    return ThresholdCalibration(control=control.id, threshold="whole control", method="stored_intervals", why_not=why, **_told(statuses))
+        return [_not(control, f"its finding is {statuses[0].value.replace('_', ' ')}")]
+    whole = ThresholdCalibration(control=control.id, threshold="whole control", method="stored_intervals", **_told(statuses))
+    alpha = alpha_at_look(policy.statistics.alpha, asked.look, looks_per_year=policy.statistics.looks_per_year)
+    scales = {item.metric: item.scale for name in read for item in evidence[name].measurements}
+    return [whole, *_detectable(control, figures, scales, alpha)]
+
+
+def _detectable(control: Control, figures: Sequence[Figure], scales: Mapping[str, str], alpha: float) -> Iterator[ThresholdCalibration]:
+    """Where each tested metric is found out with 80 % power: beyond the end of its band by the quantiles of level and power in standard errors."""
+    tested = [figure for figure in figures if figure.p_adjusted is not None and figure.interval is not None]
+    reach = NormalDist().inv_cdf(1 - alpha / len(tested)) + NormalDist().inv_cdf(POWER)
+    for metric in dict.fromkeys(figure.metric for figure in tested):
+        own = [figure for figure in tested if figure.metric == metric and figure.interval is not None]
+        figure = max(own, key=lambda item: item.interval.high - item.interval.low if item.interval else 0.0)
+        ends = [float(number) for number in NUMBER.findall(figure.threshold)]
+        interval = figure.interval
+        if interval is None or not ends or (scales.get(metric) == "log" and (interval.low <= 0 or ends[0] <= 0)):
+            continue
+        log = scales.get(metric) == "log"
+        low, high = (float(np.log(end)) if log else end for end in (interval.low, interval.high))
+        error = (high - low) / (2 * NormalDist().inv_cdf(0.5 + interval.level / 2))
+        end = float(np.log(ends[0])) if log else ends[0]
+        beyond = end + reach * error if figure.threshold.startswith("at most") else end - reach * error  # of a band: its lower end
+        value = float(np.exp(beyond)) if log else beyond
+        yield ThresholdCalibration(control=control.id, threshold=figure.label, method="stored_intervals", detectable=value)
 
 
 def _redrawn(evidence: Evidence, rng: np.random.Generator) -> Evidence:
@@ -217,8 +246,6 @@ def _spread(item: Measurement) -> float:
         if low <= 0:
             return 0.0
         low, high = float(np.log(low)), float(np.log(high))
-    from statistics import NormalDist
-
     return (high - low) / (2 * NormalDist().inv_cdf(0.5 + item.interval.level / 2))
 
 

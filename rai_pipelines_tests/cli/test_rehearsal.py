@@ -19,7 +19,7 @@ from rai_pipelines_tests.house import House, datasheet
 from rai_pipelines_tests.policy.policies import extension, override, written
 
 GUIDE = Path(__file__).parents[2] / "docs" / "policy.md"
-MEASURED = ("registry_record", "model_scan", "data_validation", "anonymization_check", "bias_assessment", "performance_report")
+MEASURED = ("registry_record", "model_scan", "bias_assessment", "performance_report")
 HOSTILE = "Decide <b>who</b> gets a call\x1b[2J first"
 
 
@@ -82,7 +82,7 @@ def test_calibration_names_flips_power_and_assumptions(rehearsing: Rai) -> None:
 def test_a_checklist_is_markdown_whose_declared_text_is_only_text(rehearsing: Rai) -> None:
     text = rehearsing("policy", "checklist", "calls/1").out
     assert text.startswith("# Before calls, version 1, is deployed")
-    assert "- [x] **DATA-B**" in text and "<b>" not in text and "\x1b" not in text
+    assert "- [x] **MODL-B**" in text and "<b>" not in text and "\x1b" not in text
     ended = rehearsing("policy", "checklist", "calls/1", "--json")
     jsonschema.validate(ended.json, published_schemas()["checklist"])
     assert "was never judged" in rehearsing("policy", "checklist", "calls/9").could_not()

@@ -52,6 +52,9 @@ def test_comments_do_not_change_the_digest_and_thresholds_do(tmp_path: Path) -> 
         ("evidence: [bias_assessment]", "evidence: [performance_report]", ["reads bias_assessment"]),
         ("alpha: 0.05", "alpha: 5", ["statistics.alpha", "less than or equal to 0.2"]),
         ("review_by: 2027-11-01", "review_by: 2025-11-01", ["review_by must be later"]),
+        ("review_by: 2027-11-01", "review_by: 2099-11-01", ["review_by must be within 1096 days"]),
+        ("date: 2026-11-01, confidence: low", "confidence: low", ["provenance.date", "Field required"]),
+        ("confidence: low", "confidence: certain", ["provenance.confidence", "'high', 'medium' or 'low'"]),
     ],
 )
 def test_a_broken_policy_is_refused_with_line_field_and_allowed_values(tmp_path: Path, old: str, new: str, words: list[str]) -> None:

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rai_pipelines.errors import PolicyError
 from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines.policy.load import read_policy
+from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.verdict import judge
-from rai_pipelines_tests.policy.policies import SOURCE, extension, override, written
+from rai_pipelines.policy.versions.extension import NotStricter, PolicyExtension, resolve
+from rai_pipelines.policy.versions.strictness import changes_between
+from rai_pipelines_tests.policy.policies import SOURCE, changed, extension, override, written
 from rai_pipelines_tests.policy.test_verdict import good_evidence
 
 UNTIL = date(2027, 2, 1)
@@ -135,3 +140,38 @@ def test_a_new_control_stands_beside_those_of_the_base(tmp_path: Path) -> None:
     assert read_policy(written(tmp_path, extension(controls=[new]))).control("LEND-B") is not None
     assert "change it under overrides" in refused(tmp_path, controls=[{**new, "id": "FAIR-S"}])
     assert "reads bias_assessment" in refused(tmp_path, controls=[{**new, "evidence": ["drift_report"]}])
+
+
+LOADED = read_policy()
+CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "tier": st.sampled_from(["basic", "standard", "advanced"]),
+        "severity": st.sampled_from(["low", "medium", "high", "critical"]),
+        "effective_from": st.dates(date(2026, 9, 1), date(2027, 3, 1)).map(date.isoformat),
+        "threshold": st.fixed_dictionaries(
+            {}, optional={"impact_ratio": st.tuples(st.floats(0.5, 0.95), st.floats(1.05, 2)), "equalized_odds_difference_max": st.floats(0.01, 0.3)}
+        ),
+    },
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(changes=CHANGES)
+def test_without_a_waiver_nothing_that_decides_ever_becomes_looser(changes: dict[str, Any]) -> None:
+    declared = PolicyExtension.model_validate(extension(overrides=[override("FAIR-S", **changes)]))
+    try:
+        made = resolve(declared, LOADED)
+    except NotStricter:
+        merged = {change.effect for change in changes_between(LOADED, forced(changes)) if change.decides}
+        assert merged - {"stricter"}, "what is refused is not stricter"
+        return
+    assert {change.effect for change in changes_between(LOADED, made) if change.decides} <= {"stricter"}
+
+
+def forced(changes: dict[str, Any]) -> Policy:
+    """The shipped policy with the change made as it stands, whatever it asks for."""
+    control = LOADED.control("FAIR-S")
+    assert control is not None
+    threshold = {**control.threshold, **changes.get("threshold", {})}
+    return changed("FAIR-S", **{**changes, "threshold": threshold})

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 10 * 2**20
 MOST_SECONDS = 20.0
+MOST_PERIODS = 20_000  # they travel to the engine within the query
 MOST_REDIRECTS = 3
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HINT = "Training records are a CSV file with a header; see docs/policy.md"
@@ -143,6 +144,8 @@ def _parsed(content: bytes, declared: TrainingRecords) -> ReadRecords:
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot be read ({type(error).__name__})", where=where, hint=HINT) from error
     periods = [made for person, start, end in rows if (made := _period(person, start, end)) is not None]
+    if len(periods) > MOST_PERIODS:
+        raise DataError(f"has more than {MOST_PERIODS:,} rows", where=where, hint="Leave out people who review no decisions of this model")
     digest = "sha256:" + hashlib.sha256(content).hexdigest()
     return ReadRecords(tuple(periods), digest, unusable=len(rows) - len(periods))
 

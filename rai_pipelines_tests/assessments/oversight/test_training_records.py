@@ -146,3 +146,10 @@ def test_a_file_without_the_columns_or_in_another_encoding_is_told(tmp_path: Pat
     (tmp_path / "t.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="cannot be read"):
         read("t.csv", folder=tmp_path)
+
+
+def test_more_people_than_a_query_can_carry_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_records, "MOST_PERIODS", 1)
+    (tmp_path / "training.csv").write_text(CSV, encoding="utf-8")
+    with pytest.raises(DataError, match="has more than 1 rows"):
+        read("training.csv", folder=tmp_path)

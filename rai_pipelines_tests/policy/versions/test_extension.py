@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rai_pipelines.errors import PolicyError
-from rai_pipelines.policy.findings import FindingStatus
+from rai_pipelines.policy.findings import Finding, FindingStatus
 from rai_pipelines.policy.load import read_policy
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.verdict import judge
@@ -82,13 +82,15 @@ def test_a_waiver_relaxes_only_the_named_field_and_ends_by_itself(tmp_path: Path
     small = [item.model_copy(update={"value": 4.0}) if item.metric == "k_minimum" else item for item in anonymity.measurements]
     found = {**good_evidence(), "anonymization_check": anonymity.model_copy(update={"measurements": tuple(small)})}
 
-    def outcome(day: date) -> FindingStatus:
+    def outcome(day: date) -> Finding:
         finding = judge(policy, found, model_name="m", model_version="1", day=day).finding("PRIV-B")
         assert finding is not None
-        return finding.status
+        return finding
 
-    assert outcome(UNTIL) is FindingStatus.PASS
-    assert outcome(UNTIL + timedelta(days=1)) is FindingStatus.FAIL
+    assert outcome(UNTIL).status is FindingStatus.PASS
+    assert "relaxed by a waiver of the policy until 2027-02-01: threshold.k_min.internal" in outcome(UNTIL).reason, "it is not told as a plain pass"
+    assert outcome(UNTIL + timedelta(days=1)).status is FindingStatus.FAIL
+    assert "waiver" not in outcome(UNTIL + timedelta(days=1)).reason
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,9 @@ def simulate_groups(
         return "the evidence holds no counts of groups by label and decision"
     if bias.details.get("rows_counted_as") != "independent rows":
         return "rows are weighted or clustered: their counts do not tell how they vary"
+    undeclared = [item.attribute for item in counts if item.attribute not in references]
+    if undeclared:
+        return f"the datasheet no longer declares {', '.join(undeclared)}, which the evidence is about: audit again"
     world = _World(control, policy, bias, counts, {item.attribute: references[item.attribute] for item in counts})
     drawn = [
         [world.measure(table, world.draw(table, np.random.default_rng([seed, at, draw]))) for at, table in enumerate(counts)] for draw in range(draws)

@@ -121,6 +121,8 @@ def test_what_cannot_be_simulated_says_why() -> None:
     found = calibrated(draws=20, rows_counted_as="independent weighted rows")
     assert "weighted or clustered" in str(of(found, "whole control").why_not)
     assert "no sampling uncertainty" in str(of(found, "whole control", control="PRIV-B").why_not)
+    stale = calibrate(read_policy(), {**good_evidence(), "bias_assessment": bias(300)}, {"sex": "m"}, ASKED, draws=20, seed=1, planted=Planted())
+    assert "no longer declares region" in str(of(stale, "whole control").why_not)
     performance = of(found, "whole control", control="PERF-B")
     assert performance.method == "stored_intervals" and performance.power is None
     assert performance.outcomes["pass"].value == 1.0, "ten standard errors above the threshold"

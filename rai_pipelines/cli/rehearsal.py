@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rai_pipelines.policy.rehearsal.replay import Replay
     from rai_pipelines.policy_life.calibration import Calibration, Share
 
+SHOWN_VERSIONS = 40  # in text; --json has all of them
+
 New = Annotated[str, typer.Argument(help="The proposed policy: a file, a published ID@VERSION, shipped, or in-force.")]
 Versions = Annotated[list[str] | None, typer.Argument(metavar="[NAME/VERSION]...", help="Model versions, where not all are meant.")]
 
@@ -174,13 +176,14 @@ def _print_replay(found: Replay) -> None:
     table = Table(title=f"{found.policy} on stored evidence, {found.day}", box=None, title_justify="left")
     for column in ("version", "verdict now", "under this policy", "controls that come out otherwise"):
         table.add_column(column, overflow="fold")
-    for item in found.versions:
+    ordered = sorted(found.versions, key=lambda item: not item.flips)  # those that come out otherwise first
+    for item in ordered[:SHOWN_VERSIONS]:
         now = item.old.value if item.old is not None else "never judged"
         flips = "; ".join(f"{flip.control} {flip.old.value if flip.old else '–'} → {flip.new.value if flip.new else '–'}" for flip in item.flips)
         name = Text(printable(f"{item.model_name}/{item.model_version}"))
         table.add_row(name, Text(now, style=STYLES.get(now, "dim")), Text(item.new.value, style=STYLES[item.new.value]), Text(flips or "none"))
     out.print(table)
-    for item in found.versions:
+    for item in ordered[:SHOWN_VERSIONS]:
         about = printable(f"{item.model_name}/{item.model_version}")
         for flip in item.flips:
             out.print(f"{about} {flip.control}: {printable(flip.reason)}", markup=False, soft_wrap=True)
@@ -189,4 +192,8 @@ def _print_replay(found: Replay) -> None:
             err.print(printable(words), style="yellow", markup=False, soft_wrap=True)
         for caveat in item.caveats:
             err.print(printable(f"{about}: {caveat}"), style="yellow", markup=False, soft_wrap=True)
-    out.print(f"{len(found.versions)} versions: {found.worse} get worse, {found.better} better", markup=False)
+    if len(found.versions) > SHOWN_VERSIONS:
+        out.print(f"{len(found.versions) - SHOWN_VERSIONS:,} more versions are in --json", markup=False)
+    for control, counts in found.flips.items():
+        out.print(f"{control}: {', '.join(f'{name} in {number:,}' for name, number in counts.items())}", markup=False, soft_wrap=True)
+    out.print(f"{len(found.versions):,} versions: {found.worse:,} get worse, {found.better:,} better", markup=False)

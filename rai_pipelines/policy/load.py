@@ -93,8 +93,7 @@ def _extends(source: Path) -> bool:
 def _resolved(source: Path, published: Path | None, seen: tuple[Path, ...]) -> Policy:
     extension = read_yaml_document(source, PolicyExtension, error=PolicyError)
     root = compose_yaml(source.read_text(encoding="utf-8"))
-    named = extension.extends.base
-    base = _read(shipped_policy_path() if named == SHIPPED_NAME else source.parent / named, published, seen)
+    base = _base(extension.extends.base, source, published, seen)
     if base.digest != extension.extends.digest:
         what = f"pins another digest of {base.label} than it has: {base.digest}. Read what changed (rai policy diff), then pin this one"
         _refuse([describe_problem(("extends", "digest"), what, extension.extends.digest, root, str(source))])
@@ -109,6 +108,15 @@ def _resolved(source: Path, published: Path | None, seen: tuple[Path, ...]) -> P
     relaxed = [item.control for item in policy.relaxations]
     _refuse(_problems_of_controls(relaxed, source, "waivers"))
     return policy
+
+
+def _base(named: str, source: Path, published: Path | None, seen: tuple[Path, ...]) -> Policy:
+    if "@" in named and not (source.parent / named).exists():
+        kept = published_version(named, published) if published is not None else None
+        if kept is None:
+            raise PolicyError("is not published here", where=f"{source}: base {named}", hint="Publish it first, or name its file")
+        return kept.policy
+    return _read(shipped_policy_path() if named == SHIPPED_NAME else source.parent / named, published, seen)
 
 
 def _by_hand(policy: Policy, source: Path) -> list[str]:

@@ -32,7 +32,7 @@ class _Frozen(BaseModel):
 
 
 class Extended(_Frozen):
-    """The base: a policy file relative to this one, or `shipped`; and the digest it must have, as `rai policy check BASE` prints it."""
+    """The base: a policy file relative to this one, a published ID@VERSION, or `shipped`; and the digest it must have (`rai policy check`)."""
 
     base: str = Field(min_length=1)
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]

@@ -39,6 +39,16 @@ def test_a_base_under_a_published_version_is_held_to_it_too(tmp_path: Path) -> N
         read_policy(written(tmp_path, extension()), published=tmp_path / "home")
 
 
+def test_a_published_version_can_be_extended_when_its_file_is_gone(tmp_path: Path) -> None:
+    publish(changed("FAIR-S", tier="basic"), tmp_path / "home")  # another policy than the one that is shipped now
+    kept = published_version("rai-default@1.0.0", tmp_path / "home")
+    assert kept is not None
+    file = written(tmp_path, {**extension(), "extends": {"base": "rai-default@1.0.0", "digest": kept.digest}})
+    assert read_policy(file, published=tmp_path / "home").control("FAIR-S").tier == "basic"  # type: ignore[union-attr]
+    with pytest.raises(PolicyError, match="is not published here"):
+        read_policy(file, published=tmp_path / "elsewhere")
+
+
 def test_an_altered_record_is_not_believed(tmp_path: Path) -> None:
     publish(read_policy(), tmp_path)
     path = tmp_path / "published" / "rai-default" / "1.0.0.json"

@@ -15,7 +15,7 @@ from rai_pipelines.errors import DatasheetError, EvidenceError, RaiError, Regist
 from rai_pipelines.evidence.model import Evidence, Receipt, Status
 from rai_pipelines.evidence.store import EvidenceStore, LocalEvidenceStore
 from rai_pipelines.policy.findings import Finding
-from rai_pipelines.policy.load import read_policy
+from rai_pipelines.policy.load import policy_in_force
 from rai_pipelines.policy.model import Control, Policy
 from rai_pipelines.policy.verdict import Asked, Verdict, judge, judge_control
 from rai_pipelines.settings import Settings
@@ -102,7 +102,8 @@ class Auditor:
             day=today,
             look=self._look(version, evidence if evidence.assessment == "bias_assessment" else None, today),
         )
-        return [judge_control(control, self.policy, {evidence.assessment: evidence}, asked) for control in controls]
+        reads = {control.id: control for control in self.policy.on(today)}
+        return [judge_control(reads.get(control.id, control), self.policy, {evidence.assessment: evidence}, asked) for control in controls]
 
     def collect(self, version: ModelVersion, names: tuple[str, ...]) -> Mapping[str, Evidence]:
         """The newest evidence of these assessments that is about today's model, datasheet and policy; older evidence reads as absent."""
@@ -196,7 +197,7 @@ def build_auditor(settings: Settings, *, registry: ModelRegistry | None = None, 
         settings=settings,
         registry=registry or mlflow_registry(settings),
         store=store or LocalEvidenceStore(settings.evidence_dir),
-        policy=read_policy(settings.policy_file),
+        policy=policy_in_force(settings),
     )
 
 

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 
 from rai_pipelines.assessments.base import unmade_evidence
 from rai_pipelines.audit import VERDICT, Auditor, evidence_of, latest_verdict
-from rai_pipelines.documents.card import ModelCard, build_card, write_card
 from rai_pipelines.errors import EvidenceError, RaiError, RegistryUnavailable
 from rai_pipelines.evidence.model import Evidence, Status
-from rai_pipelines.governance.gate.binding import bind
 from rai_pipelines.governance.gate.record import GateRecord
 from rai_pipelines.policy.verdict import Verdict
 from rai_pipelines.steps import steps
@@ -20,6 +18,7 @@ from rai_pipelines.subjects.datasheet import Datasheet
 from rai_pipelines.subjects.names import ModelVersion
 
 if TYPE_CHECKING:
+    from rai_pipelines.documents.card import ModelCard
     from rai_pipelines.governance.gate.keeper import Gatekeeper
 
 AUDIT_RUN = "audit_run"
@@ -41,6 +40,8 @@ def require_verdict(auditor: Auditor, version: ModelVersion) -> Verdict:
 
 def write_model_card(auditor: Auditor, version: ModelVersion) -> tuple[ModelCard, dict[str, Path]]:
     """Write the card that follows from the newest verdict; returns it and its files by format."""
+    from rai_pipelines.documents.card import build_card, write_card
+
     verdict = require_verdict(auditor, version)
     evidence = evidence_of(auditor.store, verdict)
     card = build_card(verdict, evidence, _datasheet(auditor, version))
@@ -56,6 +57,8 @@ def open_gate(auditor: Auditor, version: ModelVersion) -> GateRecord:
     Raises:
         RegistryUnavailable, DatabaseError: run again; nothing is lost and nothing happens twice.
     """
+    from rai_pipelines.governance.gate.binding import bind
+
     verdict = require_verdict(auditor, version)
     with open_gatekeeper(auditor) as keeper:
         registered = auditor.registry.get(version)

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
         pattern=r"^\d+(\.\d+)?\s*[KMGTkmgt]i?[Bb]$",
         description="What DuckDB may hold in memory for one table; more spills below TMPDIR",
     )
+    training_record_hosts: tuple[str, ...] = Field(
+        default=(), description="Hosts (HOST or HOST:PORT) that datasheets may name for training records over HTTPS"
+    )
     seed: int = Field(default=20261201, ge=0, lt=2**32, description="Seed of every random draw of an audit; recorded in the evidence")
     live_aliases: tuple[str, ...] = Field(default=("champion", "production"), description="Registry aliases that mean: in use")
     live_tag: str = Field(default="stage", description="Registry tag that means in use when its value is 'production'")
@@ -93,6 +96,11 @@ class Settings(BaseSettings):
     def evidence_dir(self) -> Path:
         """Root of the evidence store."""
         return self.home_path / "evidence"
+
+    @property
+    def policies_path(self) -> Path:
+        """Published versions of policies, and records of their reviews."""
+        return self.home_path / "policies"
 
     @property
     def documents_dir(self) -> Path:

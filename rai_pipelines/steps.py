@@ -90,6 +90,22 @@ def assessment_of(name: str, policy: Policy, settings: Settings) -> tuple[Assess
             from rai_pipelines.accountability import AccountabilityParameters, record_assessment
 
             return record_assessment(settings), AccountabilityParameters()
+        case "human_oversight":
+            from rai_pipelines.assessments.oversight.human_oversight import HumanOversightParameters, assess_human_oversight
+
+            return assess_human_oversight, HumanOversightParameters(
+                interval_level=policy.statistics.interval_level, training_record_hosts=settings.training_record_hosts, **_short_review(policy)
+            )
+        case "policy_review":
+            from rai_pipelines.assessments.oversight.policy_review import PolicyReviewParameters, assess_policy_review
+            from rai_pipelines.policy.versions.reviews import last_review, review_due_on
+
+            last = last_review(policy.policy.id, settings.policies_path)
+            return assess_policy_review, PolicyReviewParameters(
+                due_on=review_due_on(policy.policy, last),
+                last_reviewed_on=last.reviewed_on if last is not None else None,
+                last_review_digest=last.digest if last is not None else None,
+            )
         case "documentation_check":
             from rai_pipelines.assessments.documentation import DocumentationParameters, assess_documentation
 
@@ -102,6 +118,13 @@ def _explanation_tolerance(policy: Policy) -> dict[str, float]:
     control = next((control for control in policy.controls if control.check == "local_explanations"), None)
     most = control.threshold.get("additivity_error_max") if control is not None else None
     return {"tolerance": float(most)} if isinstance(most, int | float) else {}
+
+
+def _short_review(policy: Policy) -> dict[str, int]:
+    """Below how many seconds a review is short: what the policy says."""
+    control = next((control for control in policy.controls if control.check == "human_review_of_decisions"), None)
+    least = control.parameters.get("short_review_seconds_min") if control is not None else None
+    return {"short_review_seconds": least} if isinstance(least, int) else {}
 
 
 def _anonymity_targets(policy: Policy) -> dict[str, int]:
@@ -128,6 +151,8 @@ _MEASURED = (
     Step("proof_certificates", "Proof certificates", ("training", "evaluation")),
     Step("privacy_attacks", "Privacy attacks", ("training", "evaluation")),
     Step("drift_report", "Drift report", ("training", "evaluation", "production")),
+    Step("human_oversight", "Human oversight", ("decisions", "reviews")),
+    Step("policy_review", "Policy review"),
 )
 _DOCUMENTED = Step("documentation_check", "Documentation check", after=tuple(step.name for step in _MEASURED))
 _DECIDED = (

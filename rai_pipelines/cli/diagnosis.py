@@ -71,9 +71,9 @@ def _writable(settings: Settings) -> str:
 
 
 def _policy(settings: Settings) -> str:
-    from rai_pipelines.policy.load import read_policy
+    from rai_pipelines.policy.load import policy_in_force
 
-    policy = read_policy(settings.policy_file)
+    policy = policy_in_force(settings)
     return f"{policy.label} {policy.digest}"
 
 

@@ -10,7 +10,6 @@ from typing import TypeVar
 import dagster as dg
 
 from rai_pipelines.audit import Auditor
-from rai_pipelines.documents.card import render_markdown
 from rai_pipelines.errors import DatabaseError, RaiError, RegistryUnavailable
 from rai_pipelines.orchestration.checks import VERDICT_ASSET, check_results, check_specs, compliant_result, controls_on
 from rai_pipelines.orchestration.metadata import card_metadata, evidence_metadata, gate_metadata, verdict_metadata
@@ -40,6 +39,8 @@ DEPENDENCIES = {
     "proof_certificates": ("data_validation", "model_scan"),
     "privacy_attacks": ("data_validation", "model_scan"),
     "drift_report": ("data_validation",),
+    "human_oversight": ("registry_record",),
+    "policy_review": ("registry_record",),
     "documentation_check": (
         "anonymization_check",
         "bias_assessment",
@@ -47,6 +48,8 @@ DEPENDENCIES = {
         "adversarial_robustness",
         "explainability_report",
         "drift_report",
+        "human_oversight",
+        "policy_review",
         "privacy_attacks",
         "proof_certificates",
     ),
@@ -65,6 +68,8 @@ KINDS = {
     "proof_certificates": {"python"},
     "privacy_attacks": {"python"},
     "drift_report": {"duckdb"},
+    "human_oversight": {"duckdb"},
+    "policy_review": {"yaml"},
     "documentation_check": {"markdown"},
     "signed_reviews": {"python"},
     "governance_record": {"python"},
@@ -95,6 +100,9 @@ DESCRIPTIONS = {
     "drift_report": "How far the production table is from the training table, column by column (PSI, Jensen-Shannon, "
     "Kolmogorov-Smirnov, Wasserstein, new categories) and all together, and how much accuracy was lost where labels have "
     "arrived. Effect sizes with intervals decide.",
+    "human_oversight": "Whether people reviewed high-stakes decisions before they took effect, were trained for it, took their time, and ever "
+    "decided otherwise. The logs are joined where they lie; evidence holds counts and no reviewer.",
+    "policy_review": "By when the policy itself has to be reviewed, and when it was reviewed last.",
     "documentation_check": "Whether every section of the model card has its declarations and its evidence.",
     "signed_reviews": "Which reviews people have signed (training data, key figures, the owner's acknowledgement), when, and whether what they "
     "were about is still so. Reviews are signed with rai review sign.",
@@ -174,6 +182,8 @@ def _card_asset() -> dg.AssetsDefinition:
         required_resource_keys={AUDITOR},
     )
     def model_card(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        from rai_pipelines.documents.card import render_markdown
+
         auditor, version = _subject_of(context)
         card, paths = _attempt(lambda: write_model_card(auditor, version))
         return dg.MaterializeResult(metadata=card_metadata(render_markdown(card), paths))

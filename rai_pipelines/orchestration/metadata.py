@@ -94,6 +94,7 @@ HEADLINES = {
     "proof_certificates": ("proved_share", "certified_share", "unknown_share"),
     "privacy_attacks": ("generalisation_gap", "membership_auc_without_model", "empirical_epsilon_lower_bound"),
     "drift_report": ("domain_classifier_auc", "performance_drop"),
+    "human_oversight": ("reviewed_before_effect", "review_seconds_median", "override_rate"),
     "documentation_check": ("card_sections_filled",),
     "registry_record": ("required_field_share", "responsibility_share"),
 }

@@ -97,8 +97,33 @@ def _or_missing(figures: tuple[Figure, ...], metric: str) -> tuple[Figure, ...]:
 
 
 CHECKS = (
-    Check("formal_properties", ("proof_certificates",), FormalPropertiesThreshold, judge_formal_properties),
-    Check("model_scan", ("model_scan",), ModelScanThreshold, judge_model_scan),
-    Check("adversarial_suite", ("adversarial_robustness",), AdversarialThreshold, judge_adversarial),
-    Check("accuracy_over_baseline", ("performance_report",), AccuracyThreshold, judge_accuracy),
+    Check(
+        "formal_properties",
+        ("proof_certificates",),
+        FormalPropertiesThreshold,
+        judge_formal_properties,
+        if_red="Look at the counterexample in the evidence; constrain the model (monotone features, fewer trees) or correct the property",
+    ),
+    Check(
+        "model_scan",
+        ("model_scan",),
+        ModelScanThreshold,
+        judge_model_scan,
+        if_red="Do not load the files; find out who wrote them, and register the model again in a format that holds no code (ONNX, skops)",
+    ),
+    Check(
+        "adversarial_suite",
+        ("adversarial_robustness",),
+        AdversarialThreshold,
+        judge_adversarial,
+        if_red="Look at the fragile features in the evidence; smooth or bound them, train on attacked rows, or reject malformed input "
+        "before the model",
+    ),
+    Check(
+        "accuracy_over_baseline",
+        ("performance_report",),
+        AccuracyThreshold,
+        judge_accuracy,
+        if_red="Improve the model, or do not use it: it does not know more than its trivial baseline",
+    ),
 )

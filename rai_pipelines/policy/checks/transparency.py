@@ -56,4 +56,12 @@ def _family(question: Question, metric: str, band: Band) -> tuple[Figure, ...]:
 
 
 # `global_report_and_traces` (GlobalThreshold, judge_global_explanation) joins when production leaves traces: the report replays its own only.
-CHECKS = (Check("local_explanations", (REPORT,), LocalThreshold, judge_local_explanations),)
+CHECKS = (
+    Check(
+        "local_explanations",
+        (REPORT,),
+        LocalThreshold,
+        judge_local_explanations,
+        if_red="Use a model that the explainers support, or fewer features; an explanation that does not add up must not be given to a person",
+    ),
+)

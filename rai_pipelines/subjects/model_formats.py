@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rai_pipelines.errors import ModelError
-from rai_pipelines.subjects.lightgbm_text import checked_lightgbm_text
+from rai_pipelines.subjects.lightgbm_text import checked_lightgbm_text, recorded_parameters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +80,15 @@ class Query:
     native: Any = None
 
 
+def query_of(native: Any, flavor: str) -> Query:
+    """How a model in memory is asked: a LightGBM booster, or an object with scikit-learn's methods.
+
+    Raises:
+        ModelError: it predicts nothing.
+    """
+    return _booster_query(native) if f"{type(native).__module__}.{type(native).__name__}" == "lightgbm.basic.Booster" else _estimator(native, flavor)
+
+
 def _load_skops(path: Path, where: str, trusted: Sequence[str]) -> Any:
     import skops.io
 
@@ -132,10 +141,16 @@ def _estimator(model: Any, flavor: str) -> Query:
 
 def _booster(path: Path, where: str) -> Query:
     import lightgbm
+
+    text = path.read_text(encoding="utf-8")
+    booster = lightgbm.Booster(model_str=checked_lightgbm_text(text, where=where))
+    booster.recorded_parameters = recorded_parameters(text)  # for refits
+    return _booster_query(booster)
+
+
+def _booster_query(booster: Any) -> Query:
     import numpy as np
 
-    text = checked_lightgbm_text(path.read_text(encoding="utf-8"), where=where)
-    booster = lightgbm.Booster(model_str=text)
     names = tuple(booster.feature_name())
     count = booster.num_model_per_iteration()
     binary = count == 1

@@ -10,9 +10,9 @@ import numpy as np
 
 from rai_pipelines.assessments.security.feature_space import FeatureSpace
 from rai_pipelines.assessments.verification.domain import Asked, Region
-from rai_pipelines.assessments.verification.extraction import TASK, Unsupported
+from rai_pipelines.assessments.verification.extraction import TASK
 from rai_pipelines.assessments.verification.linear import Linear, linear_of
-from rai_pipelines.assessments.verification.search import ROUNDING
+from rai_pipelines.assessments.verification.tree_dumps import Unsupported
 from rai_pipelines.assessments.verification.trees import Ensemble, ensemble_of
 from rai_pipelines.subjects.subject import LoadedModel
 
@@ -21,7 +21,10 @@ LARGEST_DIFFERENCE = 1e-9
 
 @dataclass(frozen=True)
 class Described:
-    """`form` is None where the model could not be written down, for `reason`. `compared` rows differ by at most `difference` in score."""
+    """`form` is None where the model could not be written down, for `reason`.
+
+    `compared` rows differ by at most `difference` in score; None where decisions alone were compared.
+    """
 
     form: Ensemble | Linear | None
     reason: str | None = None
@@ -69,14 +72,15 @@ def under(described: Described, space: FeatureSpace) -> Described:
 
 def _compared(form: Ensemble | Linear, asked: Asked, vectors: np.ndarray, *, left_out: int) -> Described:
     raw = form.raw(vectors)
-    clear = np.abs(raw - form.cut) > ROUNDING
+    clear = np.abs(raw - form.cut) > form.rounding
     decided = asked.decisions(vectors)
     others: Any = (raw > form.cut).astype(int)[clear] != decided[clear]
     if others.any():
         return Described(None, f"not verified: what was read from the model decides {int(others.sum())} of {len(vectors)} rows otherwise than it")
-    scores, difference = asked.scores(vectors), 0.0
+    scores = asked.scores(vectors)
+    difference: float | None = None
     if form.link != "none" and scores is not None:
         difference = float(np.abs(form.score(raw) - scores).max())
-        if difference > LARGEST_DIFFERENCE:
+        if difference > max(LARGEST_DIFFERENCE, form.rounding * form.scale + form.score_rounding):
             return Described(None, f"not verified: what was read from the model scores otherwise than it, by up to {difference:.3g}")
     return Described(form, None, len(vectors), difference, left_out)

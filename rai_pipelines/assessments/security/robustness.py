@@ -35,9 +35,11 @@ from rai_pipelines.evidence.model import Measurement, State, Status
 
 LEAST_ALLOWANCE = 600  # queries for each attacked row: with less, fewer rows are attacked instead
 MOST_CUT = 0.5  # of the rows; beyond it the attacks were not carried out
-AttackName = Literal["hop_skip_jump", "boundary", "valid_neighbours", "decision_tree", "gradient"]
+AttackName = Literal["hop_skip_jump", "boundary", "valid_neighbours", "decision_tree", "fast_gradient", "gradient", "auto_pgd"]
 # the boundary attack doubles the time, and found nothing that HopSkipJump had not found where both were tried
-DEFAULT_ATTACKS: tuple[AttackName, ...] = ("hop_skip_jump", "valid_neighbours", "decision_tree", "gradient")
+DEFAULT_ATTACKS: tuple[AttackName, ...] = (
+    "hop_skip_jump", "valid_neighbours", "decision_tree", "fast_gradient", "gradient", "auto_pgd",
+)  # fmt: skip
 
 
 class RobustnessParameters(Parameters):
@@ -53,7 +55,7 @@ class RobustnessParameters(Parameters):
     init_eval: int = Field(default=60, ge=10, le=1_000, description="Queries of the first gradient estimate")
     max_eval: int = Field(default=200, ge=10, le=10_000, description="Queries of one gradient estimate at most")
     boundary_iterations: int = Field(default=8, ge=1, le=5_000, description="Steps of the boundary attack for each row")
-    gradient_steps: int = Field(default=20, ge=1, le=1_000, description="Steps of projected gradient descent")
+    gradient_steps: int = Field(default=20, ge=1, le=1_000, description="Steps of projected gradient descent and of AutoPGD")
     queries: Literal["fast", "native"] = Field(default="fast", description="fast: through ONNX Runtime where it is proved to decide alike")
     control_rows: int = Field(default=20, ge=5, le=100, description="Rows of the positive control and of the checks of the attacks")
     min_control_success: float = Field(default=0.5, gt=0, le=1, description="Share of the fragile model's decisions that an attack must break")

@@ -12,6 +12,7 @@ from rai_pipelines.assessments.security.feature_space import scalar
 from rai_pipelines.assessments.verification.decision_thresholds import GroupThresholds, Threshold, cut_at, threshold_of, write_groups
 from rai_pipelines.assessments.verification.preprocessing import column_of, transformed
 from rai_pipelines.assessments.verification.tree_dumps import Nodes, Unsupported, write_ensemble
+from rai_pipelines.subjects.networks import Network
 from rai_pipelines.subjects.subject import Tables
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ TASK = "rai_pipelines.assessments.verification.extraction:described"
 def described(model: CheckedModel, parameters: Mapping[str, JsonValue], tables: Tables) -> tuple[Mapping[str, JsonValue], Tables]:
     """The binary classifier as `trees` or `linear`, oriented to the favourable outcome; else `kind` null and a `reason`.
 
+    A `network` says only that it is one; its layers are another task's.
+
     The raw value is the base plus one leaf value per tree (or the weighted columns); the score is `link(scale * raw)`, and the decision is
     favourable above `cut`. With the link `none` the raw value decides and is no score.
     """
@@ -30,6 +33,8 @@ def described(model: CheckedModel, parameters: Mapping[str, JsonValue], tables: 
 
     asked = parameters["columns"]
     inputs = list(model.features or (map(str, asked) if isinstance(asked, list) else ()))
+    if type(model.native) is Network:
+        return {"kind": "network"}, {}
     nodes = Nodes()
     try:
         columns, last, threshold = _columns_and_estimator(model.native, [column_of(name) for name in inputs])

@@ -86,11 +86,11 @@ def along_gradient(name: str, view: NetworkView, space: FeatureSpace, rows: np.n
 
 
 def layers(model: CheckedModel, parameters: Mapping[str, JsonValue], tables: Tables) -> tuple[Mapping[str, JsonValue], Tables]:
-    """Task: the layers of a network, with weights row by row; null for other models."""
+    """Task: the layers of a network, or of a logistic regression over several classes, with weights row by row; null for other models."""
     import pyarrow as pa
 
-    network = model.native
-    if type(network) is not Network:
+    network = model.native if type(model.native) is Network else _of_regression(model.native)
+    if network is None:
         return {"layers": None}, {}
     told: list[JsonValue] = []
     found = {}
@@ -102,6 +102,24 @@ def layers(model: CheckedModel, parameters: Mapping[str, JsonValue], tables: Tab
             values = np.concatenate([np.ravel(layer.weight), layer.bias if layer.bias is not None else np.empty(0)])
             found[f"layer{at}"] = pa.table({"values": pa.array(values)})
     return {"layers": told, "inputs": network.inputs}, found
+
+
+def _of_regression(native: Any) -> Network | None:
+    """A multinomial logistic regression, alone or after scikit-learn's StandardScaler, is a network of one layer. None for other models."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    steps = [step for _, step in native.steps] if type(native) is Pipeline else [native]
+    last = steps[-1]
+    if type(last) is not LogisticRegression or len(last.classes_) < 3 or any(type(step) is not StandardScaler for step in steps[:-1]):
+        return None
+    found = []
+    for step in steps[:-1]:
+        spread = step.scale_ if step.scale_ is not None else np.ones(step.n_features_in_)
+        middle = step.mean_ if step.mean_ is not None else np.zeros(step.n_features_in_)
+        found.append(Layer(SCALE, 1.0 / spread, -middle / spread))
+    return Network((*found, Layer(AFFINE, np.asarray(last.coef_, dtype=float), np.asarray(last.intercept_, dtype=float))), last.coef_.shape[1])
 
 
 def _layer(told: Mapping[str, Any], table: Any) -> Layer:

@@ -226,9 +226,17 @@ def _explanations(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
     captions = (f"What drives the model ({item.details.get('explainer')}, {item.details.get('explained_output')})", "How good its explanations are")
     parts = zip(captions, (drivers, quality), strict=True)
     return tuple(
-        Table(caption=caption, columns=columns, rows=tuple((m.metric.replace("_", " "), m.attribute or m.group or "", *_figure(m)) for m in found))
+        Table(caption=caption, columns=columns, rows=tuple((m.metric.replace("_", " "), _explained(m), *_figure(m)) for m in found))
         for caption, found in parts
     )
+
+
+def _explained(measurement: Measurement) -> str:
+    """What the figure is about: an input or a group, and of several classes which."""
+    what = measurement.attribute or measurement.group or ""
+    if measurement.outcome is None:
+        return what
+    return f"{what}, class {measurement.outcome}" if what else f"class {measurement.outcome}"
 
 
 def _privacy_attacks(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:

@@ -57,12 +57,13 @@ ACTIVATIONS: Mapping[str, Activation] = {
 class Network:
     """Layers from the inputs to logits: one logit of the second of two classes, or one for each class.
 
-    A last sigmoid or softmax is left off: `probabilities` puts it back. Numbers are held in double precision; inputs are first rounded to single
-    precision, as PyTorch is given them.
+    A last sigmoid or softmax is left off: `probabilities` puts it back. Numbers are held in double precision; with `single`, inputs are first
+    rounded to single precision, as PyTorch is given them.
     """
 
     layers: tuple[Layer, ...]
     inputs: int
+    single: bool = True
 
     @cached_property
     def outputs(self) -> int:
@@ -108,7 +109,7 @@ class Network:
         return pull
 
     def _run(self, rows: np.ndarray) -> list[np.ndarray]:
-        reached = [np.asarray(rows, dtype=np.float32).astype(float)]
+        reached = [np.asarray(rows, dtype=np.float32).astype(float) if self.single else np.asarray(rows, dtype=float)]
         for layer in self.layers:
             reached.append(after(layer, reached[-1]))
         return reached

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from rai_pipelines.assessments.security.feature_space import FeatureSpace
+from rai_pipelines.assessments.security.network_models import network_of
 from rai_pipelines.errors import ModelError
 from rai_pipelines.subjects.networks import ACTIVATIONS, AFFINE, SCALE, Layer, Network, is_known
 from rai_pipelines.subjects.subject import LoadedModel, Tables
@@ -46,7 +47,7 @@ def read_layers(model: LoadedModel, inputs: int) -> Network | None:
         return None
     try:
         layers = [_layer(one, tables.get(f"layer{at}")) for at, one in enumerate(told[:MOST_LAYERS])]
-        network = Network(tuple(layers), int(str(answer["inputs"])))
+        network = Network(tuple(layers), int(str(answer["inputs"])), answer["single"] is True)
         if network.inputs != inputs or len(told) > MOST_LAYERS or not np.isfinite(network.logits(np.zeros((1, inputs)))).all():
             raise ValueError(f"{network.inputs} inputs, {len(told)} layers")
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
@@ -86,10 +87,10 @@ def along_gradient(name: str, view: NetworkView, space: FeatureSpace, rows: np.n
 
 
 def layers(model: CheckedModel, parameters: Mapping[str, JsonValue], tables: Tables) -> tuple[Mapping[str, JsonValue], Tables]:
-    """Task: the layers of a network, or of a logistic regression over several classes, with weights row by row; null for other models."""
+    """Task: the layers of a model that is a network (see `network_of`), with weights row by row; null for other models."""
     import pyarrow as pa
 
-    network = model.native if type(model.native) is Network else _of_regression(model.native)
+    network = network_of(model.native)
     if network is None:
         return {"layers": None}, {}
     told: list[JsonValue] = []
@@ -101,25 +102,7 @@ def layers(model: CheckedModel, parameters: Mapping[str, JsonValue], tables: Tab
         if layer.weight is not None:
             values = np.concatenate([np.ravel(layer.weight), layer.bias if layer.bias is not None else np.empty(0)])
             found[f"layer{at}"] = pa.table({"values": pa.array(values)})
-    return {"layers": told, "inputs": network.inputs}, found
-
-
-def _of_regression(native: Any) -> Network | None:
-    """A multinomial logistic regression, alone or after scikit-learn's StandardScaler, is a network of one layer. None for other models."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    steps = [step for _, step in native.steps] if type(native) is Pipeline else [native]
-    last = steps[-1]
-    if type(last) is not LogisticRegression or len(last.classes_) < 3 or any(type(step) is not StandardScaler for step in steps[:-1]):
-        return None
-    found = []
-    for step in steps[:-1]:
-        spread = step.scale_ if step.scale_ is not None else np.ones(step.n_features_in_)
-        middle = step.mean_ if step.mean_ is not None else np.zeros(step.n_features_in_)
-        found.append(Layer(SCALE, 1.0 / spread, -middle / spread))
-    return Network((*found, Layer(AFFINE, np.asarray(last.coef_, dtype=float), np.asarray(last.intercept_, dtype=float))), last.coef_.shape[1])
+    return {"layers": told, "inputs": network.inputs, "single": network.single}, found
 
 
 def _layer(told: Mapping[str, Any], table: Any) -> Layer:

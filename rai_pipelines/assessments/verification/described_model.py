@@ -52,7 +52,7 @@ def describe(model: LoadedModel, columns: Sequence[str], *, asked: Asked, region
             network = read_layers(model, len(columns))
             if network is None:
                 return Described(None, "not verified: the model's process takes back that it is a network")
-            form = feedforward_of(network, space, columns, asked.favourable)
+            form = feedforward_of(network, space, columns, positive=answer.get("positive") == 1)
         else:
             form = linear_of(answer, space) if answer["kind"] == "linear" else ensemble_of(answer, tables.get("nodes"), space)
     except Unsupported as reason:

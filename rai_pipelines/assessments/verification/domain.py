@@ -131,7 +131,6 @@ class Asked:
     like: pd.DataFrame
     decide: Callable[[Any], np.ndarray]
     score_frame: Callable[[Any], np.ndarray | None]
-    favourable: str = "1"
 
     def decisions(self, vectors: np.ndarray) -> np.ndarray:
         """1 where the decision is favourable, shape (rows,)."""

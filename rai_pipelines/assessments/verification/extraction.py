@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import JsonValue
 
 from rai_pipelines.assessments.security.feature_space import scalar
+from rai_pipelines.assessments.security.network_models import network_of
 from rai_pipelines.assessments.verification.decision_thresholds import GroupThresholds, Threshold, cut_at, threshold_of, write_groups
 from rai_pipelines.assessments.verification.preprocessing import column_of, transformed
 from rai_pipelines.assessments.verification.tree_dumps import Nodes, Unsupported, write_ensemble
-from rai_pipelines.subjects.networks import Network
 from rai_pipelines.subjects.subject import Tables
 
 if TYPE_CHECKING:
@@ -33,8 +33,13 @@ def described(model: CheckedModel, parameters: Mapping[str, JsonValue], tables: 
 
     asked = parameters["columns"]
     inputs = list(model.features or (map(str, asked) if isinstance(asked, list) else ()))
-    if type(model.native) is Network:
-        return {"kind": "network"}, {}
+    network = network_of(model.native)
+    if network is not None:
+        own: Any = getattr(model.native, "classes_", None)
+        names = [str(scalar(item)) for item in own] if own is not None else [str(at) for at in range(network.classes)]
+        if len(names) != 2 or model.favourable not in names:
+            return {"kind": None, "reason": "it has other than two classes, or none is the favourable outcome"}, {}
+        return {"kind": "network", "positive": names.index(model.favourable)}, {}
     nodes = Nodes()
     try:
         columns, last, threshold = _columns_and_estimator(model.native, [column_of(name) for name in inputs])

@@ -96,14 +96,14 @@ class Feedforward:
         return [*layers[:-1], Layer(AFFINE, apart @ last.weight, bias)]
 
 
-def feedforward_of(network: Network, space: FeatureSpace, columns: Sequence[str], favourable: str) -> Feedforward:
-    """The network over the features of `space`; `columns` are its inputs in order.
+def feedforward_of(network: Network, space: FeatureSpace, columns: Sequence[str], *, positive: bool) -> Feedforward:
+    """The network over the features of `space`; `columns` are its inputs in order, `positive` says that its second class is the favourable one.
 
     Raises:
         Unsupported: it has other than two classes, or reads a column that the space cannot express.
     """
-    if network.classes != 2 or favourable not in ("0", "1"):
-        raise Unsupported("it has other than two classes, or none is the favourable outcome")
+    if network.classes != 2:
+        raise Unsupported("it has other than two classes")
     places, codes = [], []
     for name in columns:
         at = next((at for at, feature in enumerate(space.features) if name in feature.columns), None)
@@ -112,7 +112,7 @@ def feedforward_of(network: Network, space: FeatureSpace, columns: Sequence[str]
         feature = space.features[at]
         places.append(at)
         codes.append(None if feature.values is None else numbers_of(column_of(name), feature.values, feature.members))
-    return Feedforward(space, network, 1 if favourable == "1" else -1, tuple(places), tuple(codes))
+    return Feedforward(space, network, 1 if positive else -1, tuple(places), tuple(codes))
 
 
 def _propagated(layer: Layer, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -68,7 +68,7 @@ def assess_verification(context: AuditContext, parameters: VerificationParameter
     everything = space_under(RobustnessBudget(one_hot=rules.one_hot), ())
     known = draw_rows(training, features, parameters.compared_rows, seed=(context.seed, 72))
     name, favourable = str(context.subject.version), columns.favourable_outcome
-    asked = Asked(everything, known[list(features)], lambda frame: decisions_of(model, frame, favourable, name), model.score, favourable)
+    asked = Asked(everything, known[list(features)], lambda frame: decisions_of(model, frame, favourable, name), model.score)
     domain = whole_domain(everything)
     regions = {item.name: region_of(item, domain, training.columns) for item in declared}
     described = describe(model, features, asked=asked, region=domain, rows=everything.encode(known), seed=context.seed)

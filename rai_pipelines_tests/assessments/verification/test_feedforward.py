@@ -46,7 +46,7 @@ def network(seed: int, outputs: int, curve: tuple[str, tuple[float, ...]]) -> Ne
 
 
 def form_of(seed: int, outputs: int = 1, curve: tuple[str, tuple[float, ...]] = CURVES[0], favourable: str = "1") -> Feedforward:
-    return feedforward_of(network(seed, outputs, curve), SPACE, ("a", "n", "c"), favourable)
+    return feedforward_of(network(seed, outputs, curve), SPACE, ("a", "n", "c"), positive=favourable == "1")
 
 
 def asked_of(form: Feedforward) -> Asked:
@@ -75,7 +75,7 @@ def test_no_place_of_a_region_is_beyond_its_bounds(seed: int, outputs: int, curv
 
 
 def test_bounds_of_one_layer_are_its_extremes() -> None:
-    form = feedforward_of(Network((Layer(AFFINE, np.array([[2.0, -1.0, 0.5]]), np.array([1.0])),), 3), SPACE, ("a", "n", "c"), "1")
+    form = feedforward_of(Network((Layer(AFFINE, np.array([[2.0, -1.0, 0.5]]), np.array([1.0])),), 3), SPACE, ("a", "n", "c"), positive=True)
     assert form.bounds(whole_domain(SPACE)) == pytest.approx((-6 - 6 + 0.5 + 1, 6 - 0 + 2.5 + 1), rel=1e-5)
 
 
@@ -151,7 +151,7 @@ def test_what_pytorch_computes_in_single_precision_is_within_the_bounds_of_a_poi
     space, read = space_of_applicants(tmp_path), read_layers(network_model(tmp_path, "three.pt2"), 3)
     assert read is not None
     pair = Network((*read.layers, Layer(AFFINE, np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), None)), 3)
-    form = feedforward_of(pair, space, FEATURES, "1")
+    form = feedforward_of(pair, space, FEATURES, positive=True)
     rows = whole_domain(space).sample(np.random.default_rng(3), 300)
     with torch.no_grad():
         said = program(torch.tensor(form.columns(rows), dtype=torch.float32)).numpy().astype(float)

@@ -16,6 +16,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, OneHotEncoder, RobustScaler, StandardScaler
 from sklearn.svm import LinearSVC
@@ -48,6 +49,8 @@ MODELS = {
     "fixed around a pipeline": FixedThresholdClassifier(make_pipeline(MIXED, LogisticRegression()), threshold=0.6),
     "fixed within a pipeline": make_pipeline(MIXED, FixedThresholdClassifier(BOOSTED, threshold=0.31)),
     "everybody": FixedThresholdClassifier(HistGradientBoostingClassifier(max_iter=5), threshold=0.0),
+    "perceptron": make_pipeline(StandardScaler(), MLPClassifier((6, 4), max_iter=300, tol=1e-3, random_state=1)),
+    "curved perceptron": MLPClassifier((5,), activation="tanh", max_iter=300, tol=1e-3, random_state=1),
     "tuned": TunedThresholdClassifierCV(TREE, scoring="balanced_accuracy", cv=2, random_state=1),
 }
 

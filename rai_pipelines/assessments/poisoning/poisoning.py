@@ -24,6 +24,10 @@ from rai_pipelines.evidence.model import Measurement, State, Status
 
 NO_LABEL = "the datasheet names no label, so no refit can learn; add columns.label"
 NO_TRAINING = "the datasheet names no training data, so nothing can be fitted again; add data.training"
+NO_BACKDOOR_CHECK = (
+    "no check for backdoors is made: the toolbox's activation clustering needs a network, and of networks over tables it also accuses "
+    "a quarter to half of the rows of clean data (docs/statistics.md)"
+)
 NO_SOURCE = "the datasheet names no column that says where a training row came from; add columns.source"
 
 
@@ -58,8 +62,8 @@ def assess_poisoning(context: AuditContext, parameters: PoisoningParameters) -> 
     Returns:
         `refit_agreement` (of a refit to the rows as they are with the model) and `refit_noise`; `random_flip_*`, `targeted_flip_*` by share
         (see `label_flips`); `row_influence_*`, `influential_row_share`, `contradicted_label_share` with its controls (see `row_influence`);
-        `source_removal_*`, `harmful_sources` with their controls (see `sources`). Differences have intervals over seeds and evaluation rows; the
-        sampled training rows are taken as given.
+        `source_removal_*`, `harmful_sources` with their controls (see `sources`); `backdoor_check`, which says that there is none. Differences
+        have intervals over seeds and evaluation rows; the sampled training rows are taken as given.
 
     Raises:
         ModelMissing: there is no model file.
@@ -139,6 +143,7 @@ def _attacked(context: AuditContext, material: Material, parameters: PoisoningPa
         made += targeted_flips(material, aim, shares, level=level, seed=(seed, 98, at))
     for attribute, reason in without.items():
         made.append(Measurement(metric="targeted_flip_impact_ratio_change", value=None, attribute=attribute, state=State.INSUFFICIENT, note=reason))
+    made.append(Measurement(metric="backdoor_check", value=None, state=State.UNAVAILABLE, note=NO_BACKDOOR_CHECK))
     made.append(Measurement(metric="refits", value=float(material.refits), note="models fitted for this assessment"))
     if agreement.value < parameters.min_agreement:
         said = (
@@ -163,4 +168,5 @@ def _unsure(one: Measurement, why: str) -> Measurement:
 
 def _unavailable(state: State, note: str) -> tuple[Measurement, ...]:
     names = ("random_flip_accuracy_drop", "targeted_flip_impact_ratio_change", "influential_row_share", "contradicted_label_share", "harmful_sources")
-    return tuple(Measurement(metric=name, value=None, state=state, note=note) for name in names)
+    made = [Measurement(metric=name, value=None, state=state, note=note) for name in names]
+    return (*made, Measurement(metric="backdoor_check", value=None, state=State.UNAVAILABLE, note=NO_BACKDOOR_CHECK))

@@ -181,7 +181,7 @@ def test_a_model_that_cannot_be_fitted_again_says_so(tmp_path: Path) -> None:
     measured = assess_poisoning(context(tmp_path, Wrapped(fitted(training)), training), FEW)
     assert measured.status is Status.COMPLETE
     assert {item.state for item in measured.measurements} == {State.UNAVAILABLE}
-    assert all("a Wrapped is neither" in str(item.note) for item in measured.measurements)
+    assert all("a Wrapped is neither" in str(item.note) for item in measured.measurements if item.metric != "backdoor_check")
 
 
 def test_beyond_the_allowance_of_refits_attributes_are_left_out_by_name(tmp_path: Path) -> None:
@@ -201,4 +201,4 @@ def test_a_booster_whose_training_is_not_followed_whole_is_not_fitted_again(chan
     (tmp_path / "model.txt").write_text(text.replace(*change))
     booster = open_model(tmp_path / "model.txt", "model.txt", trusted_skops_types=(), trust_pickles=False).native
     measured = assess_poisoning(context(tmp_path, booster, training), FEW)
-    assert all("does not record how it was trained" in str(item.note) for item in measured.measurements)
+    assert all("does not record how it was trained" in str(item.note) for item in measured.measurements if item.metric != "backdoor_check")

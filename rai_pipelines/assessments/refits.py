@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 TASK = "rai_pipelines.assessments.refits:refit_answers"
 LEFT_OUT = -1
-AT_ONCE = 25  # refits in one request, so that none reaches the time limit of a request
+AT_ONCE = 5  # refits in one request, so that none reaches the time limit of a request
 SEEDED_PARAMETERS = ("seed", "bagging_seed", "feature_fraction_seed", "extra_seed", "drop_seed", "data_random_seed", "objective_seed")
 
 

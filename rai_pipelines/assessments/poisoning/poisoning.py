@@ -6,6 +6,7 @@ models of fewer rows: one row or label weighs more in them than in the model.
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 import numpy as np
@@ -51,6 +52,7 @@ class PoisoningParameters(Parameters):
     planted_source: float = Field(default=0.2, gt=0, le=0.5, description="Share of the rows in the source that controls plant")
     alpha: float = Field(default=0.05, gt=0, lt=0.5, description="False discovery rate among sources")
     max_refits: int = Field(default=600, ge=20, description="Refits at most; flips aimed at further attributes are left out beyond it")
+    max_refit_s: float = Field(default=3.0, gt=0, description="A guard against slow learners: when one refit takes longer, no other is made")
     min_group_n: int = Field(default=50, ge=10, description="Sampled rows of a group in both tables below which nothing is aimed at it")
     min_agreement: float = Field(default=0.8, ge=0, le=1, description="Share of decisions in which a refit must agree with the model to speak for it")
     interval_level: float = Field(default=0.90, gt=0, lt=1)
@@ -96,8 +98,13 @@ def assess_poisoning(context: AuditContext, parameters: PoisoningParameters) -> 
     seeds = tuple(int(seed) for seed in np.random.default_rng([context.seed, 93]).integers(2**31, size=parameters.seeds))
     inputs = list(features)
     try:
-        clean = answers_of_refits(model, training.frame[inputs], evaluation.frame[inputs], [Plan(training.truth, seed) for seed in seeds])
-        material = Material(model, features, training, evaluation, decisions, seeds, clean, refits=len(seeds))
+        plans = [Plan(training.truth, seed) for seed in seeds]
+        started = time.monotonic()
+        answers_of_refits(model, training.frame[inputs], evaluation.frame[inputs], plans[:1])
+        if time.monotonic() - started > parameters.max_refit_s:
+            raise Refused(f"one refit to {len(training.truth)} rows takes more than {parameters.max_refit_s:g} s (max_refit_s)")
+        clean = answers_of_refits(model, training.frame[inputs], evaluation.frame[inputs], plans)
+        material = Material(model, features, training, evaluation, decisions, seeds, clean, refits=len(seeds) + 1)
         measurements, more = _attacked(context, material, parameters)
     except Refused as reason:
         return Measured(_unavailable(State.UNAVAILABLE, f"the model cannot be fitted again: {reason}"), details)

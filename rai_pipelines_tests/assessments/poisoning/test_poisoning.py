@@ -202,3 +202,9 @@ def test_a_booster_whose_training_is_not_followed_whole_is_not_fitted_again(chan
     booster = open_model(tmp_path / "model.txt", "model.txt", trusted_skops_types=(), trust_pickles=False).native
     measured = assess_poisoning(context(tmp_path, booster, training), FEW)
     assert all("does not record how it was trained" in str(item.note) for item in measured.measurements if item.metric != "backdoor_check")
+
+
+def test_a_learner_that_is_too_slow_is_fitted_once_and_says_so(tmp_path: Path) -> None:
+    training = people(300, 2)
+    measured = assess_poisoning(context(tmp_path, fitted(training), training), FEW.model_copy(update={"max_refit_s": 1e-6}))
+    assert all("takes more than 1e-06 s" in str(item.note) for item in measured.measurements if item.metric != "backdoor_check")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rai_pipelines.assessments.security.feature_space import FeatureSpace
+from rai_pipelines.assessments.verification.cuts import before_steps, largest_left
 from rai_pipelines.assessments.verification.domain import Region
 from rai_pipelines.assessments.verification.preprocessing import stepped
 from rai_pipelines.assessments.verification.search import NOWHERE, ROUNDING, Box, Leaves
@@ -227,50 +228,7 @@ def _left(table: Mapping[str, list[Any]], node: int, numbers: np.ndarray, *, sin
 def _node_cut(table: Mapping[str, list[Any]], node: int, column: _Column, space: FeatureSpace, *, single: bool) -> float:
     rounded = single and not table["double"][node]
     integer = space.features[column.at].integer
-    if not column.steps:
-        return _cut(table["threshold"][node], integer=integer, single=rounded)
-    largest = _before_steps(_cut(table["threshold"][node], integer=False, single=rounded), column.steps)
-    return math.floor(largest) if integer and math.isfinite(largest) else largest
-
-
-def _before_steps(threshold: float, steps: Sequence[Sequence[Any]]) -> float:
-    """The largest number that the steps bring to at most the threshold; infinite where every number or none is.
-
-    Steps keep the order of numbers, rounding included, so it is found by halving among all numbers of double precision.
-    """
-
-    def goes_left(place: int) -> bool:
-        return bool(stepped(np.array([_number_at(place)]), steps)[0] <= threshold)
-
-    low, high = -_LARGEST, _LARGEST
-    if not goes_left(low):
-        return -math.inf
-    if goes_left(high):
-        return math.inf
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if goes_left(middle) else (low, middle)
-    return _number_at(low)
-
-
-_LARGEST = int(np.float64(np.finfo(float).max).view(np.int64))
-
-
-def _number_at(place: int) -> float:
-    """Finite numbers of double precision in ascending order, 0 at 0."""
-    return math.copysign(float(np.int64(abs(place)).view(np.float64)), place)
-
-
-def _cut(threshold: float, *, integer: bool, single: bool) -> float:
-    """The largest number that goes left. scikit-learn rounds inputs to single precision before it compares them."""
-    largest = threshold
-    if single and math.isfinite(threshold):
-        below = np.float32(threshold)
-        below = np.nextafter(below, np.float32(-np.inf)) if float(below) > threshold else below
-        with np.errstate(over="ignore"):
-            above = float(np.nextafter(below, np.float32(np.inf)))
-        middle = (float(below) + above) / 2
-        largest = middle if float(np.float32(middle)) <= threshold else float(np.nextafter(middle, -np.inf))
+    largest = before_steps(largest_left(table["threshold"][node], single=rounded), column.steps)
     return math.floor(largest) if integer and math.isfinite(largest) else largest
 
 

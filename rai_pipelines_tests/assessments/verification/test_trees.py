@@ -18,8 +18,9 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, P
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
+from rai_pipelines.assessments.verification.cuts import largest_left
 from rai_pipelines.assessments.verification.extraction import TASK
-from rai_pipelines.assessments.verification.trees import Ensemble, _cut, ensemble_of
+from rai_pipelines.assessments.verification.trees import Ensemble, ensemble_of
 from rai_pipelines.errors import ModelError
 from rai_pipelines_tests.assessments.verification.verified_models import FEATURES, checked, described, rows, space_of
 
@@ -121,7 +122,7 @@ def test_the_cut_of_a_single_precision_threshold_is_the_last_number_that_goes_le
     rng = np.random.default_rng(1)
     thresholds = np.concatenate([rng.normal(size=300), rng.normal(size=300).astype(np.float32), [0.0, 1.0, -1.0, 16777216.5]])
     for threshold in thresholds.tolist():
-        cut = _cut(threshold, integer=False, single=True)
+        cut = largest_left(threshold, single=True)
         assert float(np.float32(cut)) <= threshold < float(np.float32(np.nextafter(cut, np.inf)))
 
 

@@ -22,8 +22,9 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, OneHotEncoder, Rob
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
+from rai_pipelines.assessments.verification.cuts import before_steps
 from rai_pipelines.assessments.verification.preprocessing import stepped
-from rai_pipelines.assessments.verification.trees import Ensemble, _before_steps
+from rai_pipelines.assessments.verification.trees import Ensemble
 from rai_pipelines.demo.thresholds import GroupThresholdClassifier
 from rai_pipelines_tests.assessments.verification.verified_models import FEATURES, checked, context, described, rows, space_of
 
@@ -128,6 +129,8 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(["subtract", "add"]), st.floats(-1e6, 1e6)),
         st.tuples(st.sampled_from(["divide", "multiply"]), st.floats(1e-6, 1e6)),
+        st.tuples(st.sampled_from(["at_least"]), st.floats(-1e6, -1e3)),
+        st.tuples(st.sampled_from(["at_most"]), st.floats(1e3, 1e6)),
     ),
     min_size=1,
     max_size=4,
@@ -137,7 +140,7 @@ steps = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(st.floats(-1e9, 1e9), steps)
 def test_a_threshold_behind_steps_is_the_last_number_before_them_that_goes_left(threshold: float, made: list[tuple[str, float]]) -> None:
-    last = _before_steps(threshold, made)
+    last = before_steps(threshold, made)
     if np.isfinite(last):
         assert stepped(np.array([last]), made)[0] <= threshold
         assert stepped(np.array([np.nextafter(last, np.inf)]), made)[0] > threshold or last == np.finfo(float).max

@@ -42,7 +42,8 @@ class _Left:
 
 
 def without_sources(material: Material, column: str, aims: Sequence[Target], rules: Rules) -> tuple[list[Measurement], dict[str, Any]]:
-    """`source_removal_loss_change`, `source_removal_accuracy_change` and `source_removal_impact_ratio_change` by source (group), `harmful_sources`.
+    """`source_removal_loss_change`, `source_removal_accuracy_change` and `source_removal_impact_ratio_change` by source (group), `harmful_sources`,
+    `sources_not_compared`.
 
     Each is a difference between refits without the source and refits without as many random rows, so that fewer rows alone change nothing. Loss
     is the squared error of the score on evaluation rows (of the decision, without scores). A source is harmful when the loss falls without it,
@@ -76,6 +77,10 @@ def without_sources(material: Material, column: str, aims: Sequence[Target], rul
             state=state if chosen else State.INSUFFICIENT, note=f"{problem}; {note}" if problem else note,
         )
     )  # fmt: skip
+    few = f"sources with fewer than {rules.least} rows, with nearly all rows, or beyond the {rules.most} largest"
+    made.append(
+        Measurement(metric="sources_not_compared", value=float(len(left_out)), n=len(names), denominator=len(sizes), attribute=column, note=few)
+    )
     return [*made, *controls], {"harmful": harmful, "rows": sizes, "not_compared": sorted(left_out), "p_values": p_values}
 
 

@@ -105,6 +105,7 @@ def test_planted_wrong_labels_are_found_and_rows_with_true_ones_are_not(clean: M
 def test_sources_that_are_alike_are_not_called_harmful_and_the_planted_one_is_found(clean: Measured) -> None:
     harmful = one(clean, "harmful_sources")
     assert (harmful.value, harmful.denominator, harmful.state) == (0.0, 4, State.MEASURED)
+    assert one(clean, "sources_not_compared").value == 0.0
     found, nothing = one(clean, "planted_source_loss_change"), one(clean, "unplanted_source_loss_change")
     assert found.interval is not None and found.interval.high < 0
     assert nothing.interval is not None and nothing.interval.low < 0 < nothing.interval.high

@@ -22,7 +22,7 @@ def test_the_shipped_policy_puts_in_force_only_what_this_version_can_judge() -> 
     controls = read_policy().controls
     for control in controls:
         assert control.check in checks() or not control.in_force(DAY), control.id
-    # a privacy budget, safety properties and sources of rows have to be planned and declared: the controls are announced, so that nobody is surprised by them
+    # a privacy budget, safety properties and sources of rows have to be planned and declared: announced, so that nobody is surprised by them
     assert [control.id for control in controls if control.check in checks() and not control.in_force(DAY)] == ["PRIV-S", "SAFE-S", "DATA-S"]
 
 

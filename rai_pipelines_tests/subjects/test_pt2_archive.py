@@ -7,11 +7,14 @@ import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rai_pipelines.errors import ModelError
 from rai_pipelines.model_host.host import hosted_loader
@@ -166,3 +169,19 @@ def test_pickled_torch_models_and_torchscript_are_refused_by_name(name: str, tmp
     with pytest.raises(ModelError, match="torch"):
         load_model_files(tmp_path, parse_datasheet(SHEET, source="datasheet.yaml"))
     assert not (tmp_path / "ran").exists()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 255), st.integers(1, 4))
+def test_a_damaged_archive_is_refused_or_read_and_never_anything_else(place: int, change: int, count: int) -> None:
+    content = bytearray((FOLDER / "binary.pt2").read_bytes())
+    for number in range(count):
+        content[(place * (number + 1)) % len(content)] ^= change
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "model.pt2").write_bytes(bytes(content))
+        try:
+            loaded = load_model_files(Path(folder), parse_datasheet(SHEET, source="datasheet.yaml"))
+            scores = loaded.score(frame_of("binary.pt2")[0])
+        except ModelError:
+            return
+        assert scores is not None and np.isfinite(scores).all()

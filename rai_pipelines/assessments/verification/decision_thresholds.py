@@ -91,7 +91,7 @@ def write_groups(
     places = []
     for name in threshold.columns:
         at = next((at for at, column in enumerate(columns) if column["source"] == name), None)
-        if at is None or columns[at]["codes"] is not None or columns[at]["steps"]:
+        if at is None or columns[at]["codes"] is not None or columns[at]["steps"] or columns[at]["missing"] is not None:
             raise Unsupported(f"the model inside does not read {name!r}, which makes groups, as it is")
         places.append(at)
     values = _values(threshold.thresholds, len(places))

@@ -12,7 +12,7 @@ from rai_pipelines.assessments.security.feature_space import scalar
 from rai_pipelines.assessments.security.network_models import network_of
 from rai_pipelines.assessments.verification.decision_thresholds import GroupThresholds, Threshold, cut_at, threshold_of, write_groups
 from rai_pipelines.assessments.verification.preprocessing import column_of, transformed
-from rai_pipelines.assessments.verification.tree_dumps import Nodes, Unsupported, write_ensemble
+from rai_pipelines.assessments.verification.tree_dumps import AT_MOST, MISSING_LEFT, MISSING_RIGHT, Nodes, Unsupported, write_ensemble
 from rai_pipelines.subjects.subject import Tables
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def described(model: CheckedModel, parameters: Mapping[str, JsonValue], tables: 
             answer = {"kind": "linear", **_linear(last, columns, positive)}
         else:
             answer = {"kind": "trees", **write_ensemble(last, nodes, positive)}
+            _send_missing(nodes, columns, single=answer["single"])
         if isinstance(threshold, Threshold):
             answer["cut"] = cut_at(threshold, answer, positive)
         elif isinstance(threshold, GroupThresholds):
@@ -61,6 +62,15 @@ def described(model: CheckedModel, parameters: Mapping[str, JsonValue], tables: 
         return {**answer, "columns": columns}, {}
     table = pa.table({name: pa.array(values, type=pa.list_(pa.int64()) if name == "members" else None) for name, values in vars(nodes).items()})
     return {**answer, "columns": columns}, {"nodes": table}
+
+
+def _send_missing(nodes: Nodes, columns: list[dict[str, Any]], *, single: bool) -> None:
+    """Where an imputer fills a column, a missing number goes where the number that stands for it goes."""
+    for at, kind in enumerate(nodes.kind):
+        number = columns[nodes.column[at]]["missing"] if kind == AT_MOST else None
+        if number is not None:
+            given = float(np.float32(number)) if single else number
+            nodes.missing[at] = MISSING_LEFT if given <= nodes.threshold[at] else MISSING_RIGHT
 
 
 def _columns_and_estimator(native: Any, columns: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], Any, Threshold | GroupThresholds | None]:

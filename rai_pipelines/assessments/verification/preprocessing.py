@@ -1,7 +1,8 @@
 """What the last estimator of a pipeline reads: for each of its columns the input it is made of, the number of each category, and how it is scaled.
 
 A column without codes is its input, moved step by step: `["subtract", 3.0]`, `["divide", 2.0]` ... in double precision and in this order, as
-scikit-learn's scalers do it. Every step keeps the order of numbers, so a threshold behind them is one before them.
+scikit-learn's scalers do it. Every step keeps the order of numbers, so a threshold behind them is one before them. Where an imputer fills a
+column, `missing` is the number that stands for a missing one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Step = tuple[str, float]
 
 def column_of(source: str) -> dict[str, Any]:
     """An input as it is."""
-    return {"source": source, "codes": None, "steps": []}
+    return {"source": source, "codes": None, "steps": [], "missing": None}
 
 
 def stepped(values: np.ndarray, steps: Sequence[Sequence[Any]]) -> np.ndarray:
@@ -56,6 +57,7 @@ def transformed(step: Any, columns: list[dict[str, Any]]) -> list[dict[str, Any]
         Unsupported: what it does is not written down here.
     """
     from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
     from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
 
     if step is None or (isinstance(step, str) and step == "passthrough") or (type(step) is FunctionTransformer and step.func is None):
@@ -63,6 +65,8 @@ def transformed(step: Any, columns: list[dict[str, Any]]) -> list[dict[str, Any]
     moves = _moves(step, len(columns))
     if moves is not None:
         return [_moved(column, made) for column, made in zip(columns, moves, strict=True)]
+    if type(step) is SimpleImputer:
+        return _filled(step, columns)
     if type(step) in (OneHotEncoder, OrdinalEncoder):
         return _encoded(step, columns)
     if type(step) is ColumnTransformer:
@@ -102,8 +106,22 @@ def _moves(step: Any, width: int) -> list[list[Step]] | None:
 
 def _moved(column: dict[str, Any], steps: list[Step]) -> dict[str, Any]:
     if column["codes"] is None:
-        return {**column, "steps": [*column["steps"], *steps]}
+        gone = None if column["missing"] is None else float(stepped(np.array(column["missing"]), steps))
+        return {**column, "steps": [*column["steps"], *steps], "missing": gone}
     return {**column, "codes": [[value, float(stepped(np.array(number), steps))] for value, number in column["codes"]]}
+
+
+def _filled(step: Any, columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is missing is replaced; codes of categories have nothing missing here."""
+    numbers = [value if isinstance(value, int | float) else None for value in np.asarray(step.statistics_).tolist()]
+    if step.add_indicator or not (isinstance(step.missing_values, float) and np.isnan(step.missing_values)):
+        raise Unsupported("its imputer marks what it fills, or fills something else than missing values")
+    if len(numbers) != len(columns) or any(number is not None and np.isnan(number) for number in numbers):
+        raise Unsupported("its imputer drops columns")
+    return [
+        column if column["codes"] is not None or column["missing"] is not None or number is None else {**column, "missing": float(number)}
+        for column, number in zip(columns, numbers, strict=True)
+    ]
 
 
 def _encoded(step: Any, columns: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.neural_network import MLPClassifier
@@ -41,6 +42,7 @@ MODELS = {
     "mixed forest": make_pipeline(MIXED, FOREST),
     "mixed regression": make_pipeline(MIXED, LogisticRegression()),
     "robust regression": make_pipeline(RobustScaler(), MinMaxScaler(), LogisticRegression()),
+    "imputed regression": make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression()),
     "fixed": FixedThresholdClassifier(FOREST, threshold=0.37),
     "fixed, other label": FixedThresholdClassifier(GBM, threshold=0.37, pos_label=0),
     "fixed, decision function": FixedThresholdClassifier(BOOSTED, threshold=-0.4, response_method="decision_function"),
@@ -87,6 +89,27 @@ def agree(native: Any, favourable: str, frame: pd.DataFrame, folder: Path, *, sc
 def test_what_is_read_behind_scalers_and_thresholds_is_the_model(name: str, favourable: str, tmp_path: Path) -> None:
     frame = rows(250, 3)
     agree(copy.deepcopy(MODELS[name]).fit(frame[list(FEATURES)], frame.y), favourable, frame, tmp_path)
+
+
+@pytest.mark.parametrize("last", [TREE, GBM, FixedThresholdClassifier(FOREST, threshold=0.4)], ids=["tree", "lightgbm", "threshold"])
+def test_what_an_imputer_fills_goes_where_its_number_goes(last: Any, tmp_path: Path) -> None:
+    frame = rows(300, 4)
+    frame.loc[frame.index % 5 == 0, "x"] = np.nan
+    native = make_pipeline(SimpleImputer(strategy="median"), StandardScaler(), copy.deepcopy(last)).fit(frame[list(FEATURES)], frame.y)
+    found, asked, _ = described(checked(native), space_of(tmp_path, frame), frame)
+    assert isinstance(found.form, Ensemble), found.reason
+    vectors = asked.space.encode(frame)
+    scores = asked.scores(vectors)
+    assert np.isnan(vectors).any() and scores is not None
+    np.testing.assert_allclose(found.form.score(found.form.raw(vectors)), scores, atol=1e-12)
+
+
+def test_an_imputer_that_marks_what_it_fills_is_not_read(tmp_path: Path) -> None:
+    frame = rows(200, 4)
+    frame.loc[frame.index % 5 == 0, "x"] = np.nan
+    native = make_pipeline(SimpleImputer(add_indicator=True), copy.deepcopy(TREE)).fit(frame[list(FEATURES)], frame.y)
+    found, _, _ = described(checked(native), space_of(tmp_path, frame), frame)
+    assert found.form is None and "marks what it fills" in str(found.reason)
 
 
 @pytest.mark.parametrize("favourable", ["1", "0"])

@@ -7,8 +7,10 @@ export RAI_HOME ?= $(CURDIR)/.rai
 export DAGSTER_HOME = $(RAI_HOME)/dagster
 export OMP_NUM_THREADS ?= 2
 export PYTHONDONTWRITEBYTECODE =
+TORCH_TESTS := rai_pipelines_tests/subjects/test_torch_networks.py rai_pipelines_tests/subjects/test_pt2_archive.py \
+  rai_pipelines_tests/assessments/security/test_networks.py rai_pipelines_tests/assessments/verification/test_feedforward.py
 
-.PHONY: help demo dev test test-all lint format bench schemas lock screenshots clean
+.PHONY: help demo dev test test-all test-torch lint format bench schemas lock screenshots clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +28,10 @@ test: .make/dev lint  ## Lint, types, import directions, and the tests
 test-all: .make/spark lint  ## The same with the slow suites, Spark among them
 	command -v java >/dev/null || (apt-get update -q && apt-get install -qy default-jre-headless)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow"
+
+test-torch: .make/dev  ## Tests of networks against PyTorch, installed by pip (its CPU build; no lock file names it)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pytest -m "slow or not slow" $(TORCH_TESTS)
 
 lint: .make/dev  ## ruff, mypy (strict), import-linter
 	$(BIN)/ruff check .

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 AUDIT_RUN = "audit_run"
 # Evidence that changes without the model: of production, of what people decided, and the list of all evidence. It was not what was reviewed.
-MOVING = ("drift_report", "signed_reviews", "governance_record", "documentation_check")
+MOVING = ("drift_report", "human_oversight", "policy_review", "signed_reviews", "governance_record", "documentation_check")
 
 
 def require_verdict(auditor: Auditor, version: ModelVersion) -> Verdict:

@@ -73,6 +73,10 @@ def assessment_of(name: str, policy: Policy, settings: Settings) -> tuple[Assess
             from rai_pipelines.assessments.privacy_attacks.privacy_attacks import PrivacyAttackParameters, assess_privacy_attacks
 
             return assess_privacy_attacks, PrivacyAttackParameters(interval_level=policy.statistics.interval_level)
+        case "poisoning_check":
+            from rai_pipelines.assessments.poisoning.poisoning import PoisoningParameters, assess_poisoning
+
+            return assess_poisoning, PoisoningParameters(interval_level=policy.statistics.interval_level)
         case "adversarial_robustness":
             from rai_pipelines.assessments.security.robustness import RobustnessParameters, assess_robustness
 
@@ -150,6 +154,7 @@ _MEASURED = (
     Step("explainability_report", "Explainability report", ("training", "evaluation")),
     Step("proof_certificates", "Proof certificates", ("training", "evaluation")),
     Step("privacy_attacks", "Privacy attacks", ("training", "evaluation")),
+    Step("poisoning_check", "Poisoning check", ("training", "evaluation")),
     Step("drift_report", "Drift report", ("training", "evaluation", "production")),
     Step("human_oversight", "Human oversight", ("decisions", "reviews")),
     Step("policy_review", "Policy review"),

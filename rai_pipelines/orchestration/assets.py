@@ -38,6 +38,7 @@ DEPENDENCIES = {
     "explainability_report": ("data_validation", "model_scan"),
     "proof_certificates": ("data_validation", "model_scan"),
     "privacy_attacks": ("data_validation", "model_scan"),
+    "poisoning_check": ("data_validation", "model_scan"),
     "drift_report": ("data_validation",),
     "human_oversight": ("registry_record",),
     "policy_review": ("registry_record",),
@@ -52,6 +53,7 @@ DEPENDENCIES = {
         "policy_review",
         "privacy_attacks",
         "proof_certificates",
+        "poisoning_check",
     ),
     "signed_reviews": ("data_validation", "bias_assessment", "performance_report", "drift_report"),
     "governance_record": ("registry_record",),
@@ -67,6 +69,7 @@ KINDS = {
     "explainability_report": {"python"},
     "proof_certificates": {"python"},
     "privacy_attacks": {"python"},
+    "poisoning_check": {"python"},
     "drift_report": {"duckdb"},
     "human_oversight": {"duckdb"},
     "policy_review": {"yaml"},
@@ -97,6 +100,8 @@ DESCRIPTIONS = {
     "certified against the declared perturbations. Trees by branch and bound over their leaves, linear models in closed form.",
     "privacy_attacks": "Whether the model's answers tell who was in its training data (membership inference with a positive and a negative control), "
     "give away sensitive inputs, and fit the declared differential privacy, which is recomputed.",
+    "poisoning_check": "How much wrong training rows would change the model, by fitting it again: labels flipped at random or against one group, "
+    "single rows and whole declared sources left out, labels that the rest of the table contradicts, each with planted controls.",
     "drift_report": "How far the production table is from the training table, column by column (PSI, Jensen-Shannon, "
     "Kolmogorov-Smirnov, Wasserstein, new categories) and all together, and how much accuracy was lost where labels have "
     "arrived. Effect sizes with intervals decide.",

@@ -109,6 +109,7 @@ class Columns(_Declared):
     classes: tuple[GroupName, ...] = Field(default=(), description="Every class of label and prediction, for multiclass models")
     weight: Text | None = Field(default=None, description="Column with the weight of a row; above 0 and finite")
     unit_id: Text | None = Field(default=None, description="Column that says whose row it is, where one person has several")
+    source: Text | None = Field(default=None, description="Column of the training table that says where a row came from")
     timestamp: Text | None = Field(default=None, description="Column with the time of a row")
     features: tuple[Text, ...] = Field(default=(), description="Inputs of the model, in its order; absent: the model's own signature")
     protected_attributes: Mapping[str, ProtectedAttribute] = Field(min_length=1)

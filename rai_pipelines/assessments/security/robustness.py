@@ -29,15 +29,18 @@ from rai_pipelines.assessments.security.robust_figures import (
     success_figures,
 )
 from rai_pipelines.assessments.security.robust_groups import group_figures
-from rai_pipelines.assessments.security.robust_sample import Sampled, decisions_of, draw_rows, sample_rows
+from rai_pipelines.assessments.security.robust_sample import Outcomes, Sampled, draw_rows, sample_rows
 from rai_pipelines.assessments.security.training_space import read_feature_space
 from rai_pipelines.evidence.model import Measurement, State, Status
 
 LEAST_ALLOWANCE = 600  # queries for each attacked row: with less, fewer rows are attacked instead
+CLASSIFICATIONS = ("binary_classification", "multiclass_classification")
 MOST_CUT = 0.5  # of the rows; beyond it the attacks were not carried out
-AttackName = Literal["hop_skip_jump", "boundary", "valid_neighbours", "decision_tree", "gradient"]
+AttackName = Literal["hop_skip_jump", "boundary", "valid_neighbours", "decision_tree", "fast_gradient", "gradient", "auto_pgd"]
 # the boundary attack doubles the time, and found nothing that HopSkipJump had not found where both were tried
-DEFAULT_ATTACKS: tuple[AttackName, ...] = ("hop_skip_jump", "valid_neighbours", "decision_tree", "gradient")
+DEFAULT_ATTACKS: tuple[AttackName, ...] = (
+    "hop_skip_jump", "valid_neighbours", "decision_tree", "fast_gradient", "gradient", "auto_pgd",
+)  # fmt: skip
 
 
 class RobustnessParameters(Parameters):
@@ -53,7 +56,7 @@ class RobustnessParameters(Parameters):
     init_eval: int = Field(default=60, ge=10, le=1_000, description="Queries of the first gradient estimate")
     max_eval: int = Field(default=200, ge=10, le=10_000, description="Queries of one gradient estimate at most")
     boundary_iterations: int = Field(default=8, ge=1, le=5_000, description="Steps of the boundary attack for each row")
-    gradient_steps: int = Field(default=20, ge=1, le=1_000, description="Steps of projected gradient descent")
+    gradient_steps: int = Field(default=20, ge=1, le=1_000, description="Steps of projected gradient descent and of AutoPGD")
     queries: Literal["fast", "native"] = Field(default="fast", description="fast: through ONNX Runtime where it is proved to decide alike")
     control_rows: int = Field(default=20, ge=5, le=100, description="Rows of the positive control and of the checks of the attacks")
     min_control_success: float = Field(default=0.5, gt=0, le=1, description="Share of the fragile model's decisions that an attack must break")
@@ -72,7 +75,8 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
         (`group_robust_to_clean_ratio`, `robust_to_clean_gap`). By attack `attack_success_rate`, `positive_control_success`,
         `unbounded_success`, `attack_queries`. `feature_fragility` by feature, `median_adversarial_distance` (standard deviations of
         training), `model_queries` (rows). `corrupted_accuracy`, `corrupted_agreement` by corruption. `crash_count` (malformed inputs that the
-        model neither answers nor refuses). Without labels every row is attacked and the ratio is the share of decisions that survive.
+        model neither answers nor refuses). With several classes any other class is a changed decision. Without labels every row is attacked
+        and the ratio is the share of decisions that survive.
 
     Raises:
         ModelMissing: there is no model file.
@@ -81,8 +85,8 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
         DatasheetError: the declared threat model does not fit the inputs.
     """
     sheet, columns, rules = context.subject.datasheet, context.subject.datasheet.columns, context.subject.datasheet.robustness
-    if sheet.task != "binary_classification":
-        return Measured(status=Status.MISSING, reason=f"robustness is measured for binary classifiers only, and the task is {sheet.task}")
+    if sheet.task not in CLASSIFICATIONS:
+        return Measured(status=Status.MISSING, reason=f"robustness is measured for classifiers only, and the task is {sheet.task}")
     model = context.subject.load_model()
     features = feature_names(context, model)
     training = context.table("training" if context.has_table("training") else "evaluation")
@@ -90,8 +94,8 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
     space = read_feature_space(training, features, categorical=columns.categorical_features, immutable=fixed, budget=rules)
     sampled = sample_rows(context, space, features, max(1, min(parameters.sample, parameters.max_queries // LEAST_ALLOWANCE)))
     pool = space.encode(draw_rows(training, features, parameters.pool, seed=(context.seed, 22)))
-    name, favourable = str(context.subject.version), columns.favourable_outcome
-    oracle = Oracle(lambda vectors: decisions_of(model, space.decode(vectors, sampled.frame), favourable, name))
+    name, outcomes = str(context.subject.version), Outcomes.of(sheet)
+    oracle = Oracle(lambda vectors: outcomes.decisions(model, space.decode(vectors, sampled.frame), name))
     correct = oracle.ask(sampled.vectors) == sampled.truth if sampled.truth is not None else np.ones(len(sampled.vectors), dtype=bool)
     scene = Scene(
         oracle=oracle,
@@ -140,6 +144,7 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
         ),
     ]  # fmt: skip
     details: dict[str, Any] = {
+        "a_changed_decision_is": f"any other of {len(outcomes.classes)} classes" if outcomes.classes else "the other outcome",
         "threat_model": rules.model_dump(mode="json"),
         "epsilon_l2": epsilon,
         "category_step": rules.category_step,

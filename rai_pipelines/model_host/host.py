@@ -19,7 +19,7 @@ from rai_pipelines.model_host.isolation import NEEDED_FOR_PROGRAMS, HostLimits, 
 from rai_pipelines.model_host.process import Ended, ModelProcess
 from rai_pipelines.model_host.scan import scan_model_files
 from rai_pipelines.model_host.scan_parts import COMPRESSIONS, Verdict, one_line
-from rai_pipelines.model_host.wire import WireError, as_table, unpack_arrays, unpack_table
+from rai_pipelines.model_host.wire import WireError, lay_out, take_apart, unpack_table
 from rai_pipelines.subjects.datasheet import Datasheet
 from rai_pipelines.subjects.model_files import checked_decisions, checked_scores
 from rai_pipelines.subjects.model_formats import PICKLE_SUFFIXES
@@ -139,17 +139,17 @@ class HostedModel:
         from rai_pipelines.model_host.frames import pack_frame, unpack_answer
 
         if self.features is not None:
-            wanted = [name for name in self.features if name in frame.columns]
-            frame = frame[wanted] if list(frame.columns) != wanted else frame
-        described, arrays = pack_frame(frame)
+            given = frame.columns.tolist()
+            wanted = [name for name in self.features if name in given]
+            frame = frame[wanted] if given != wanted else frame
+        described, contents = pack_frame(frame)
+        layout, items = lay_out(contents)
         with self._lock, self._sound():
-            header, payloads = self._ask({"do": what, "frame": described}, [as_table(arrays)], self.limits.request_s)
+            header, payloads = self._ask({"do": what, "frame": described, "layout": layout}, items, self.limits.request_s)
             part = header.get("array")
             if part is None:
                 return None
-            if len(payloads) != 1:
-                raise WireError("sent an answer that is none")
-            return unpack_answer(part, unpack_arrays(payloads[0], untrusted=True), most_bytes=self.limits.answer_bytes)
+            return unpack_answer(part, take_apart(header.get("layout"), payloads, untrusted=True), most_bytes=self.limits.answer_bytes)
 
     @contextmanager
     def _sound(self) -> Iterator[None]:
@@ -193,7 +193,7 @@ class HostedModel:
                 hint="Allow namespaces to this container, or save the model with skops, as LightGBM text or as ONNX",
             )
 
-    def _ask(self, header: Mapping[str, Any], tables: Sequence[pa.Table], within_s: float) -> tuple[Mapping[str, Any], list[memoryview]]:
+    def _ask(self, header: Mapping[str, Any], tables: Sequence[pa.Table | np.ndarray], within_s: float) -> tuple[Mapping[str, Any], list[memoryview]]:
         """The answer of the running process, or of a new one when it has ended."""
         if self._closed:
             raise ModelError("was closed", where=WHERE, hint="Load the model again")
@@ -208,7 +208,7 @@ class HostedModel:
         return self._exchange(self._process, header, tables, within_s)
 
     def _exchange(
-        self, process: ModelProcess, header: Mapping[str, Any], tables: Sequence[pa.Table], within_s: float
+        self, process: ModelProcess, header: Mapping[str, Any], tables: Sequence[pa.Table | np.ndarray], within_s: float
     ) -> tuple[Mapping[str, Any], list[memoryview]]:
         try:
             answer, found = process.ask(header, tables, within_s)

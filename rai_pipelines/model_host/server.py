@@ -84,15 +84,16 @@ class Server:
         import numpy as np
 
         from rai_pipelines.model_host.frames import pack_array, unpack_frame
-        from rai_pipelines.model_host.wire import as_table, pack_table, unpack_arrays
+        from rai_pipelines.model_host.wire import lay_out, pack_items, take_apart
 
-        frame = unpack_frame(header["frame"], unpack_arrays(payloads[0], untrusted=False))
+        frame = unpack_frame(header["frame"], take_apart(header["layout"], payloads, untrusted=False))
         found = self.model.predict(frame) if header["do"] == "predict" else self.model.score(frame)
         if found is None:
             return {"array": None}, []
         arrays: list[Any] = []
         described = pack_array(np.asarray(found), arrays)
-        return {"array": described}, [pack_table(as_table(arrays))]
+        layout, items = lay_out(arrays)
+        return {"array": described, "layout": layout}, pack_items(items)
 
     def _run(self, header: Mapping[str, Any], payloads: list[memoryview]) -> tuple[dict[str, Any], list[Any]]:
         from rai_pipelines.evidence.canonical import plain

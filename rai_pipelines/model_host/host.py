@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -83,6 +84,7 @@ class HostedModel:
         limits: HostLimits | None = None,
     ) -> None:
         self.limits = limits or HostLimits()
+        self.deadline: float | None = None  # on the monotonic clock: requests end then at the latest; whoever asks sets it
         self._folder = folder
         self._load_request = {
             "do": "load",
@@ -210,6 +212,8 @@ class HostedModel:
     def _exchange(
         self, process: ModelProcess, header: Mapping[str, Any], tables: Sequence[pa.Table | np.ndarray], within_s: float
     ) -> tuple[Mapping[str, Any], list[memoryview]]:
+        if self.deadline is not None:
+            within_s = max(0.0, min(within_s, self.deadline - time.monotonic()))
         try:
             answer, found = process.ask(header, tables, within_s)
         except Ended as error:

@@ -117,6 +117,25 @@ class InconclusiveByRisk(_Frozen):
     high: Literal["warn", "block"] = "block"
 
 
+class AuditBudget(_Frozen):
+    """What the assessments that question a model may spend on one version, together.
+
+    A query is one row that the model is asked about; its decision and its score are two. Tables that are scored as a whole are not counted.
+    Queries cut the same way everywhere. Seconds are a safety limit: an assessment that reaches it ends as an error, or inconclusive.
+    """
+
+    queries: int = Field(ge=500_000, le=10**10, description="Rows that the model may be asked about")
+    seconds: float = Field(ge=10, le=604_800, description="Wall-clock time")
+
+
+class BudgetByRisk(_Frozen):
+    """How much is spent on a model of each risk class. A model whose risk class is unknown is treated as high."""
+
+    low: AuditBudget = AuditBudget(queries=950_000, seconds=900)
+    limited: AuditBudget = AuditBudget(queries=2_375_000, seconds=1_800)
+    high: AuditBudget = AuditBudget(queries=4_750_000, seconds=3_600)
+
+
 Version = Annotated[str, BeforeValidator(str), Field(pattern=r"^\d+\.\d+\.\d+$")]
 
 
@@ -144,6 +163,7 @@ class Policy(_Frozen):
     tiers: TierByRisk = Field(default_factory=TierByRisk)
     inconclusive: InconclusiveByRisk = Field(default_factory=InconclusiveByRisk)
     statistics: Statistics = Field(default_factory=Statistics)
+    budgets: BudgetByRisk = Field(default_factory=BudgetByRisk)
     controls: tuple[Control, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

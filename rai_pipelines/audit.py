@@ -12,7 +12,7 @@ from typing import Any
 from rai_pipelines.assessments.base import AuditContext, run_assessment, unmade_evidence
 from rai_pipelines.assessments.budget import OnProgress, within_budget
 from rai_pipelines.clock import utc_today
-from rai_pipelines.errors import DatasheetError, EvidenceError, RaiError, RegistryUnavailable, UnknownModelVersion
+from rai_pipelines.errors import DatasheetError, EvidenceError, ModelError, RaiError, RegistryUnavailable, UnknownModelVersion
 from rai_pipelines.evidence.model import Evidence, Receipt, Status
 from rai_pipelines.evidence.store import EvidenceStore, LocalEvidenceStore
 from rai_pipelines.policy.findings import Finding
@@ -40,7 +40,7 @@ class Auditor:
     store: EvidenceStore
     policy: Policy
     _contexts: dict[str, AuditContext] = field(default_factory=dict, repr=False)
-    _models: dict[Path, LoadedModel] = field(default_factory=dict, repr=False)
+    _models: dict[Path, LoadedModel | ModelError] = field(default_factory=dict, repr=False)
 
     def audit(
         self,
@@ -97,10 +97,16 @@ class Auditor:
         self._models.clear()
 
     def _load(self, folder: Path, datasheet: Datasheet) -> LoadedModel:
-        """Load a model once for all assessments of its version."""
+        """Load a model once for all assessments of its version; one that does not load is not tried again either, because trying takes time."""
         if folder not in self._models:
-            self._models[folder] = model_loader(self.settings)(folder, datasheet)
-        return self._models[folder]
+            try:
+                self._models[folder] = model_loader(self.settings)(folder, datasheet)
+            except ModelError as error:
+                self._models[folder] = error
+        found = self._models[folder]
+        if isinstance(found, ModelError):
+            raise ModelError(found.what, where=found.where, hint=found.hint) from found
+        return found
 
     def judge_controls(self, controls: Sequence[Control], version: ModelVersion, evidence: Evidence) -> list[Finding]:
         """Findings on one piece of evidence alone, as the verdict will have them."""
@@ -142,6 +148,7 @@ class Auditor:
                 policy=self.policy.label,
                 policy_digest=self.policy.digest,
                 table_memory_limit=self.settings.table_memory_limit,
+                own_libraries=self.settings.model_environment == "own",
             )
         return self._contexts[version.key]
 
@@ -227,7 +234,8 @@ def model_loader(settings: Settings) -> ModelLoader:
         return partial(load_model_files, **trusted)  # type: ignore[arg-type]
     from rai_pipelines.model_host.host import hosted_loader
 
-    return hosted_loader(**trusted)  # type: ignore[arg-type]
+    own = settings.environments_dir if settings.model_environment == "own" else None
+    return hosted_loader(environments=own, **trusted)  # type: ignore[arg-type]
 
 
 def latest_verdict(store: EvidenceStore, version: ModelVersion) -> tuple[Verdict, Receipt] | None:

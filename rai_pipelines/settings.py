@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     trust_pickled_models: bool = Field(
         default=False, description="Load pickle and cloudpickle model files that the scan does not call dangerous, where model_host says"
     )
+    model_environment: Literal["shared", "own"] = Field(
+        default="shared",
+        description="Libraries of the model's process: the auditor's, or those of the model's requirements.txt, which uv installs from its index",
+    )
     trusted_skops_types: tuple[str, ...] = Field(default=(), description="Extra types that a skops model file may name")
     governance_url: str | None = Field(
         default=None, repr=False, description="Governance database, sqlite:///PATH or postgresql://…; default: SQLite under home"
@@ -99,6 +103,11 @@ class Settings(BaseSettings):
     def scratch_dir(self) -> Path:
         """Recomputable files: fetched models and scored tables, all addressed by content."""
         return self.home_path / "scratch"
+
+    @property
+    def environments_dir(self) -> Path:
+        """Models' own libraries, by digest of their requirements; may be removed while no audit runs."""
+        return self.scratch_dir / "environments"
 
     @property
     def data_path(self) -> Path:

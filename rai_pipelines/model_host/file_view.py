@@ -17,12 +17,14 @@ DEVICES = ("null", "zero", "full", "random", "urandom")
 READABLE, OPEN = 0o555, 0o777  # to whichever user the model runs as
 
 
-def show_only_the_model(folder: str, private: str, file_bytes: int, *, namespaces: bool, note: Callable[[str, bool, str], None]) -> Path:
-    """The folder that the model is loaded from: within a file system of system libraries, Python and itself, or a copy."""
+def show_only_the_model(
+    folder: str, private: str, file_bytes: int, *, more: tuple[str, ...] = (), namespaces: bool, note: Callable[[str, bool, str], None]
+) -> Path:
+    """The folder that the model is loaded from: within a file system of system libraries, Python, the folders `more` and itself, or a copy."""
     failed = "there is no mount namespace"
     if namespaces:
         try:
-            how = _build_root(folder, private, file_bytes)
+            how = _build_root(folder, private, file_bytes, more)
             note("file_system", True, "own root of read-only system files and a small private folder in memory")
             note("read_only_model", True, how)
             return Path(SHOWN_MODEL)
@@ -65,7 +67,7 @@ def _others_may_read(path: Path) -> bool:
     return bool(mode & stat.S_IROTH) and (not path.is_dir() or bool(mode & stat.S_IXOTH))
 
 
-def _build_root(folder: str, private: str, file_bytes: int) -> str:
+def _build_root(folder: str, private: str, file_bytes: int, more: tuple[str, ...]) -> str:
     root = str(Path(private) / "root")
     os.mkdir(root)
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
@@ -76,7 +78,7 @@ def _build_root(folder: str, private: str, file_bytes: int) -> str:
         kernel.mount("tmpfs", root + name, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"size={size},nr_inodes=4096,mode=1777")
     os.makedirs(root + SHOWN_HOME)
     os.chmod(root + SHOWN_HOME, OPEN)
-    for path in shown_paths():
+    for path in (*shown_paths(), *more):
         _show(path, root + path)
     shown = _show_model(folder, root + SHOWN_MODEL)
     for device in DEVICES:

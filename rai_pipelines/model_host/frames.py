@@ -114,8 +114,7 @@ def unpack_column(part: dict[str, Any], left: Iterator[Any]) -> Any:
             categories = pd.Index(known, dtype=known.dtype)
             return pd.Categorical.from_codes(unpack_array(part["codes"], left), categories=categories, ordered=part["ordered"])
         case "string":
-            missing = pd.NA if part["missing"] == "NA" else np.nan
-            return pd.array(next(left).to_pylist(), dtype=pd.StringDtype(part["storage"], na_value=missing))
+            return pd.array(next(left).to_pylist(), dtype=_text_type(part["storage"], part["missing"]))
         case "instant":
             return pd.DatetimeIndex(unpack_array(part["instants"], left)).tz_localize("UTC").tz_convert(part["zone"]).array
         case "arrow":
@@ -221,8 +220,18 @@ def _unpack_index(part: dict[str, Any], left: Iterator[Any]) -> pd.Index:
 def _names(name: str | None, storage: Literal["python", "pyarrow"], missing: str, texts: tuple[str, ...]) -> pd.Index:
     import pandas as pd
 
-    made: pd.Index = pd.Index(texts, dtype=pd.StringDtype(storage, na_value=pd.NA if missing == "NA" else np.nan), name=name)
+    made: pd.Index = pd.Index(texts, dtype=_text_type(storage, missing), name=name)
     return made
+
+
+def _text_type(storage: Literal["python", "pyarrow"], missing: str) -> Any:
+    """The auditor's text type; plain objects where the model's own pandas is older than that type (2.3)."""
+    import pandas as pd
+
+    try:
+        return pd.StringDtype(storage, na_value=pd.NA if missing == "NA" else np.nan)
+    except TypeError:
+        return object
 
 
 _WRITTEN: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {

@@ -17,6 +17,7 @@ from pydantic import JsonValue
 from rai_pipelines import errors
 from rai_pipelines.errors import ModelError, RaiError
 from rai_pipelines.model_host.isolation import NEEDED_FOR_PROGRAMS, HostLimits, Isolation, Measure
+from rai_pipelines.model_host.own_environment import OwnEnvironment, own_environment
 from rai_pipelines.model_host.process import Ended, ModelProcess
 from rai_pipelines.model_host.scan import scan_model_files
 from rai_pipelines.model_host.scan_parts import COMPRESSIONS, Verdict, one_line
@@ -35,17 +36,36 @@ PROGRAM_FORMATS = ("pickle", "joblib", "npy_objects", *COMPRESSIONS)
 WHERE = "the model's process"
 
 
-def hosted_loader(*, trusted_skops_types: tuple[str, ...] = (), trust_pickles: bool = False, limits: HostLimits | None = None) -> ModelLoader:
+def hosted_loader(
+    *,
+    trusted_skops_types: tuple[str, ...] = (),
+    trust_pickles: bool = False,
+    environments: Path | None = None,
+    limits: HostLimits | None = None,
+) -> ModelLoader:
     """A loader that scans a version's files and then loads the model in a confined process.
+
+    With `environments`, a folder, a version that has a `requirements.txt` runs with the libraries named there, which are kept in that folder.
 
     Raises, when it is called:
         ModelMissing: there is no model file.
-        ModelError: a file is dangerous; a pickle could not be scanned to its end; or whatever `load_model_files` refuses.
+        ModelError: a file is dangerous; a pickle could not be scanned to its end; the model's own environment cannot be built; or whatever
+            `load_model_files` refuses.
     """
-    return partial(_load, trusted_skops_types=trusted_skops_types, trust_pickles=trust_pickles, limits=limits or HostLimits())
+    return partial(
+        _load, trusted_skops_types=trusted_skops_types, trust_pickles=trust_pickles, environments=environments, limits=limits or HostLimits()
+    )
 
 
-def _load(folder: Path, datasheet: Datasheet, *, trusted_skops_types: tuple[str, ...], trust_pickles: bool, limits: HostLimits) -> HostedModel:
+def _load(
+    folder: Path,
+    datasheet: Datasheet,
+    *,
+    trusted_skops_types: tuple[str, ...],
+    trust_pickles: bool,
+    environments: Path | None,
+    limits: HostLimits,
+) -> HostedModel:
     report = scan_model_files(folder, trusted_skops_types=trusted_skops_types)
     dangerous = report.with_verdict(Verdict.DANGEROUS)
     if dangerous:
@@ -62,13 +82,17 @@ def _load(folder: Path, datasheet: Datasheet, *, trusted_skops_types: tuple[str,
             where=one_line(unread[0].path),
             hint="Save the model with skops, as LightGBM text or as ONNX",
         )
-    return HostedModel(folder, datasheet, trusted_skops_types=trusted_skops_types, trust_pickles=trust_pickles, limits=limits)
+    environment = own_environment(folder, environments) if environments is not None else None
+    return HostedModel(
+        folder, datasheet, trusted_skops_types=trusted_skops_types, trust_pickles=trust_pickles, environment=environment, limits=limits
+    )
 
 
 class HostedModel:
     """A `LoadedModel` whose every answer comes from a confined process. A context manager; also ended when it goes away.
 
-    The files are not scanned here: `hosted_loader` does that first. `isolation` says what confines the process.
+    The files are not scanned here: `hosted_loader` does that first. `isolation` says what confines the process, `environment` whose libraries
+    it has (None: the auditor's).
 
     Raises:
         ModelMissing, ModelError: as `load_model_files`; also when the process ends, is too slow, or answers with anything but valid data.
@@ -81,9 +105,11 @@ class HostedModel:
         *,
         trusted_skops_types: tuple[str, ...] = (),
         trust_pickles: bool = False,
+        environment: OwnEnvironment | None = None,
         limits: HostLimits | None = None,
     ) -> None:
         self.limits = limits or HostLimits()
+        self.environment = environment
         self.deadline: float | None = None  # on the monotonic clock: requests end then at the latest; whoever asks sets it
         self._folder = folder
         self._load_request = {
@@ -166,7 +192,7 @@ class HostedModel:
     def _start(self) -> tuple[str, tuple[str, ...] | None, Isolation]:
         """A new process with the model loaded."""
         self._starts += 1
-        self._process = process = ModelProcess(self._folder, self.limits)
+        self._process = process = ModelProcess(self._folder, self.limits, self.environment.folder if self.environment else None)
         try:
             with self._sound():
                 isolation = _read_isolation(self._receive(process))

@@ -22,6 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import rai_pipelines
 from rai_pipelines.errors import ModelError
 from rai_pipelines.model_host.file_view import SHOWN_HOME
 from rai_pipelines.model_host.isolation import HostLimits
@@ -45,6 +46,16 @@ REUSED_BYTES = 2**25  # the largest that glibc takes
 END_WITHIN_S = 5.0
 
 
+ALONE = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("rai_pipelines", {package!r} + "/__init__.py", submodule_search_locations=[{package!r}])
+sys.modules["rai_pipelines"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["rai_pipelines"])
+from rai_pipelines.model_host.server import main
+main()
+"""
+
+
 class Ended(Exception):
     """The process is gone, or was ended for what it did; the text says why."""
 
@@ -52,7 +63,7 @@ class Ended(Exception):
 class ModelProcess:
     """A started process. It is ended by `close()`, when this object goes away, or when this program ends in any way."""
 
-    def __init__(self, folder: Path, limits: HostLimits) -> None:
+    def __init__(self, folder: Path, limits: HostLimits, libraries: Path | None = None) -> None:
         self.limits = limits
         self.log = b""
         private = tempfile.mkdtemp(prefix="rai-model-")
@@ -71,10 +82,11 @@ class ModelProcess:
             "protocol": [requests_in, answers_out],
             "shared": memory.descriptor,
             "limits": asdict(limits),
+            "libraries": str(libraries.resolve()) if libraries is not None else None,
         }
         try:
             self._child = subprocess.Popen(  # noqa: S603  (this Python, a fixed module)
-                [sys.executable, "-I", "-m", "rai_pipelines.model_host.server", json.dumps(plan)],
+                [*_program(own=libraries is not None), json.dumps(plan)],
                 stdin=subprocess.DEVNULL,
                 stdout=log_out,
                 stderr=log_out,
@@ -217,6 +229,15 @@ class _Transfer:
                 self.process.keep_log()
             if wanted in ready or (self.answers in ready and not self.process.alive):
                 return
+
+
+def _program(*, own: bool) -> list[str]:
+    """The model's side of the host. With libraries of the model's own, those of the auditor are out of its reach: this Python without its
+    packages (-S), and this package from its folder alone."""
+    if not own:
+        return [sys.executable, "-I", "-m", "rai_pipelines.model_host.server"]
+    package = str(Path(rai_pipelines.__file__).resolve().parent)
+    return [sys.executable, "-I", "-S", "-c", ALONE.format(package=package)]
 
 
 def _environment() -> dict[str, str]:

@@ -44,6 +44,7 @@ class Plan:
     protocol: tuple[int, int]  # requests in, answers out
     shared: int | None  # memory that requests lie in
     limits: HostLimits
+    libraries: str | None = None  # folder of the model's own packages; absent: those of this Python
 
 
 def run_confined(plan: Plan, serve: Callable[[Path, tuple[Measure, ...]], None]) -> NoReturn:
@@ -151,7 +152,8 @@ def _guard(
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     os.close(plan.lifeline)
-    folder = show_only_the_model(plan.folder, plan.private, plan.limits.file_bytes, namespaces=namespaces, note=note)
+    own = (plan.libraries,) if plan.libraries is not None else ()
+    folder = show_only_the_model(plan.folder, plan.private, plan.limits.file_bytes, more=own, namespaces=namespaces, note=note)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     model = os.fork()
     if model == 0:

@@ -64,4 +64,6 @@ def _loaded(subject: Subject) -> dict[str, Any]:
     isolation = getattr(model, "isolation", None)
     if isolation is None:
         return {"where": "the auditor's own process", "isolation": {}}
-    return {"where": "a process of its own", "isolation": isolation.details()}
+    environment = getattr(model, "environment", None)
+    libraries = environment.details() if environment is not None else "the auditor's"
+    return {"where": "a process of its own", "isolation": isolation.details(), "libraries": libraries}

@@ -76,7 +76,8 @@ def assessment_of(name: str, policy: Policy, settings: Settings, budget: Budget 
         case "model_scan":
             from rai_pipelines.assessments.security.model_scan import ModelScanParameters, assess_model_scan
 
-            return assess_model_scan, ModelScanParameters(trusted_skops_types=settings.trusted_skops_types)
+            confined = settings.model_host == "subprocess"
+            return assess_model_scan, ModelScanParameters(trusted_skops_types=settings.trusted_skops_types, confined=confined)
         case "drift_report":
             from rai_pipelines.assessments.drift import DriftParameters, assess_drift
 

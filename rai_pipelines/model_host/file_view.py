@@ -42,11 +42,18 @@ def show_only_the_model(
 
 
 def _copy_read_only(folder: str, copy: Path) -> None:
-    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    """Files and folders; links as links, since their targets may be anywhere, and no special files."""
+    shutil.copytree(folder, copy, dirs_exist_ok=True, symlinks=True, ignore=_special)
     for parent, _, files in os.walk(copy):
-        for name in files:
-            os.chmod(Path(parent) / name, stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
+        for path in (Path(parent) / name for name in files):
+            if not path.is_symlink():
+                path.chmod(stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
         os.chmod(parent, READABLE)
+
+
+def _special(parent: str, names: list[str]) -> list[str]:
+    modes = {name: os.lstat(os.path.join(parent, name)).st_mode for name in names}
+    return [name for name, mode in modes.items() if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))]
 
 
 def _show_model(folder: str, target: str) -> str:
@@ -63,7 +70,7 @@ def _show_model(folder: str, target: str) -> str:
 
 
 def _others_may_read(path: Path) -> bool:
-    mode = path.stat().st_mode
+    mode = path.lstat().st_mode  # of a link everyone may read where it leads
     return bool(mode & stat.S_IROTH) and (not path.is_dir() or bool(mode & stat.S_IXOTH))
 
 

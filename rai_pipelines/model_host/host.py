@@ -16,10 +16,10 @@ from pydantic import JsonValue
 
 from rai_pipelines import errors
 from rai_pipelines.errors import ModelError, RaiError
-from rai_pipelines.model_host.isolation import NEEDED_FOR_PROGRAMS, HostLimits, Isolation, Measure
+from rai_pipelines.model_host.confined_scan import scan_confined
+from rai_pipelines.model_host.isolation import NEEDED_FOR_PROGRAMS, HostLimits, Isolation, read_isolation
 from rai_pipelines.model_host.own_environment import OwnEnvironment, own_environment
 from rai_pipelines.model_host.process import Ended, ModelProcess
-from rai_pipelines.model_host.scan import scan_model_files
 from rai_pipelines.model_host.scan_parts import COMPRESSIONS, Verdict, one_line
 from rai_pipelines.model_host.wire import WireError, lay_out, take_apart, unpack_table
 from rai_pipelines.subjects.datasheet import Datasheet
@@ -66,7 +66,7 @@ def _load(
     environments: Path | None,
     limits: HostLimits,
 ) -> HostedModel:
-    report = scan_model_files(folder, trusted_skops_types=trusted_skops_types)
+    report, _ = scan_confined(folder, trusted_skops_types=trusted_skops_types)
     dangerous = report.with_verdict(Verdict.DANGEROUS)
     if dangerous:
         first = dangerous[0]
@@ -195,7 +195,7 @@ class HostedModel:
         self._process = process = ModelProcess(self._folder, self.limits, self.environment.folder if self.environment else None)
         try:
             with self._sound():
-                isolation = _read_isolation(self._receive(process))
+                isolation = read_isolation(self._receive(process))
                 self._refuse_programs_without(isolation)
                 header, _ = self._exchange(process, self._load_request, [], self.limits.start_s)
                 flavor, features = header.get("flavor"), header.get("features")
@@ -247,13 +247,6 @@ class HostedModel:
         if "error" in answer:
             raise _error_of(answer["error"], self.limits)
         return answer, found
-
-
-def _read_isolation(header: Mapping[str, Any]) -> Isolation:
-    measures = header.get("measures")
-    if not isinstance(measures, list) or not all(isinstance(item, list) and len(item) == 3 for item in measures):
-        raise WireError("did not say what confines it")
-    return Isolation(tuple(Measure(str(name), in_force is True, one_line(str(how))) for name, in_force, how in measures))
 
 
 def _error_of(told: Any, limits: HostLimits) -> Exception:

@@ -66,6 +66,8 @@ class Server:
         match header["do"]:
             case "load":
                 return self._load(header), []
+            case "scan":
+                return self._scan(header), []
             case "predict" | "score":
                 return self._query(header, payloads)
             case "run":
@@ -85,6 +87,16 @@ class Server:
         )
         features = self.model.features
         return {"flavor": self.model.flavor, "features": None if features is None else list(features)}
+
+    def _scan(self, header: Mapping[str, Any]) -> dict[str, Any]:
+        from rai_pipelines.model_host.scan import scan_file
+        from rai_pipelines.model_host.scan_parts import ScanLimits
+
+        name = header["path"]
+        found = scan_file(
+            self.folder / name, name, trusted_skops_types=tuple(header["trusted_skops_types"]), limits=ScanLimits(**header["limits"])
+        )  # fmt: skip
+        return {"scan": {"format": found.format, "verdict": found.verdict.value, "reasons": list(found.reasons)}}
 
     def _check_libraries(self) -> None:
         """A model's own libraries may be too old, or may not fit each other: say which, before something else fails because of it."""

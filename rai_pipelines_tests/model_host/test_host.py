@@ -173,6 +173,15 @@ def test_a_model_that_hangs_is_ended_in_time_with_all_that_it_started(tmp_path: 
                 hosted.predict(FRAME)
 
 
+def test_a_request_ends_at_the_deadline_of_whoever_asks_though_the_limits_allow_more(tmp_path: Path) -> None:
+    with started(tmp_path, bad.Hangs()) as hosted:
+        hosted.deadline = time.monotonic() + 0.5
+        asked = time.monotonic()
+        with pytest.raises(ModelError, match="did not answer within"):
+            hosted.predict(FRAME)
+        assert time.monotonic() - asked < 5 < SMALL.request_s
+
+
 def test_a_crash_names_the_signal_and_the_next_request_starts_the_model_anew(tmp_path: Path) -> None:
     with started(tmp_path, bad.CrashesFirst()) as hosted:
         with pytest.raises(ModelError, match="crashed with signal SIGSEGV"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rai_pipelines.errors import SettingsError
@@ -73,6 +73,13 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None
+
+    @field_validator("model_environment")
+    @classmethod
+    def _other_libraries_need_another_process(cls, value: str, info: ValidationInfo) -> str:
+        if value == "own" and info.data.get("model_host") == "in_process":
+            raise ValueError("libraries of a model's own need RAI_MODEL_HOST=subprocess: this process has the auditor's")
+        return value
 
     @property
     def home_path(self) -> Path:

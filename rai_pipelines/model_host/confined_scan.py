@@ -23,6 +23,8 @@ from rai_pipelines.model_host.wire import WireError
 FILE_S, START_S = 300.0, 60.0
 MOST_ENDS = 3  # processes that files may end before the rest is given up
 MARGIN_BYTES = 2**24
+MOST_KNOWN = 8
+_KNOWN: dict[tuple[object, ...], tuple[ScanReport, ScannedWhere]] = {}
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,34 @@ class ScannedWhere:
 def scan_confined(folder: Path, *, trusted_skops_types: tuple[str, ...] = (), limits: ScanLimits | None = None) -> tuple[ScanReport, ScannedWhere]:
     """As `scan_model_files`, with everything that parses in a process of its own; where none can be started, in this one, which is told.
 
-    A file that ends the process, or is not read in time, is `not_scannable`.
+    A file that ends the process, or is not read in time, is `not_scannable`. A scan of the same files that was just made is not made again: an audit
+    asks for it as evidence, and before it loads the model.
 
     Raises:
         ModelMissing: there is no such folder.
     """
     limits = limits or ScanLimits()
     files = listed_files(folder)
+    asked = (folder.resolve(), trusted_skops_types, limits, tuple(_state(path) for path in files))
+    if asked in _KNOWN:
+        return _KNOWN[asked]
     desk = _Desk(folder, trusted_skops_types, limits)
     try:
         found = tuple(judge_by_name(path, folder) or desk.scan(path.relative_to(folder).as_posix()) for path in files)
-        return ScanReport(found), desk.where or ScannedWhere(None, "no file was read")
     finally:
         desk.close()
+    made = ScanReport(found), desk.where or ScannedWhere(None, "no file was read")
+    if not desk.ends:
+        while len(_KNOWN) >= MOST_KNOWN:
+            _KNOWN.pop(next(iter(_KNOWN)))
+        _KNOWN[asked] = made
+    return made
+
+
+def _state(path: Path) -> tuple[str, ...]:
+    """What changes when a file does: also its time of change, which a program cannot set."""
+    found = path.lstat()
+    return (str(path), *map(str, (found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)))
 
 
 @dataclass

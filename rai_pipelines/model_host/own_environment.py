@@ -120,9 +120,14 @@ def read_requirements(content: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]
     return tuple(wanted), tuple(left_out)
 
 
+def find_uv() -> str | None:
+    """The program that installs, on the path or beside this Python."""
+    return shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+
+
 def _build(requirements: tuple[str, ...], kept: Path, limits: BuildLimits) -> None:
     """Install into a folder beside `kept` and rename it, so that `kept` is whole or not there."""
-    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    uv = find_uv()
     if uv is None:
         raise _failed("uv is not installed", "Install uv, or set RAI_MODEL_ENVIRONMENT=shared")
     kept.parent.mkdir(parents=True, exist_ok=True)

@@ -52,7 +52,21 @@ def test_a_confined_scan_reports_what_a_scan_reports_to_the_word_and_runs_nothin
     assert len(report.with_verdict(Verdict.DANGEROUS)) == len(WRAPPED) + 1
     assert not (folder / "mark").exists()
     assert where.isolation is not None
+    confined_scan._KNOWN.clear()
     assert canonical_json(where.details()) == canonical_json(scan_confined(folder)[1].details())
+
+
+def test_the_same_files_are_read_once_and_changed_ones_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"plain text\n")
+    first = scan_confined(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(ModelProcess, "__init__", None)  # nothing can be started
+        assert scan_confined(tmp_path) is first
+    times = (tmp_path / "a").stat()
+    (tmp_path / "a").write_bytes(b"cos\nsystem")
+    os.utime(tmp_path / "a", ns=(times.st_atime_ns, times.st_mtime_ns))
+    (tmp_path / "b").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    assert by_name(scan_confined(tmp_path)[0]) == by_name(scan_model_files(tmp_path)) != by_name(first[0])
 
 
 def test_limits_and_trusted_types_reach_the_process(tmp_path: Path) -> None:

@@ -141,6 +141,20 @@ CASES = (
     ),
     *(
         Case(
+            f"Model host, share of a request of 4,096 rows that the same model in the auditor's process does not need: {title}",
+            "attributes",
+            0.005,
+            (Line(f"hosting.{job}_share", "both asked in turn, medians"),),
+        )
+        for job, title in (
+            ("forest", "random forest of scikit-learn"),
+            ("onnx_forest", "random forest in ONNX"),
+            ("lightgbm", "LightGBM"),
+            ("onnx_regression", "logistic regression in ONNX"),
+        )
+    ),
+    *(
+        Case(
             f"Model host, {requests}: {title}",
             "attributes",
             0.005,

@@ -7,7 +7,9 @@ trained once per process on synthetic rows, and started in the warm-up. The proc
 from __future__ import annotations
 
 import atexit
+import statistics
 import tempfile
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -70,6 +72,40 @@ def floor_here(path: Path) -> Figures:
 def floor_hosted(path: Path) -> Figures:
     """The same in the model host: what is left is the way there and back."""
     return _asked("onnx_regression", hosted=True, rows=SMALL, requests=MANY)
+
+
+def forest_share(path: Path) -> Figures:
+    """Of a request to the hosted forest, the share of time that the same model here does not need."""
+    return _share("forest")
+
+
+def onnx_forest_share(path: Path) -> Figures:
+    """The same of the forest in ONNX."""
+    return _share("onnx_forest")
+
+
+def lightgbm_share(path: Path) -> Figures:
+    """The same of LightGBM."""
+    return _share("lightgbm")
+
+
+def onnx_regression_share(path: Path) -> Figures:
+    """The same of the logistic regression."""
+    return _share("onnx_regression")
+
+
+def _share(kind: str) -> Figures:
+    """Both are asked about each frame in turn, so that other work on the machine meets both alike; medians. Answers are equal to the last bit."""
+    here, hosted = _model(kind, False), _model(kind, True)
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    for frame in _frames(LARGE):
+        answers = []
+        for away, model in ((False, here), (True, hosted)):
+            started = time.perf_counter()
+            answers.append(model.score(frame))
+            seconds[away].append(time.perf_counter() - started)
+        assert answers[0].tobytes() == answers[1].tobytes()
+    return {"share": max(0.0, 1.0 - statistics.median(seconds[False]) / statistics.median(seconds[True]))}
 
 
 def _asked(kind: str, *, hosted: bool, rows: int, requests: int = REQUESTS) -> Figures:

@@ -147,6 +147,7 @@ def test_what_was_built_once_is_kept_by_its_digest_and_not_built_again(tmp_path:
     assert (tmp_path / "calls").read_text().count("built") == 2
 
 
+@pytest.mark.slow
 def test_a_build_that_fails_is_an_error_of_what_needs_the_model_and_the_rest_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in_for_uv(tmp_path, monkeypatch, f"echo x >> {tmp_path}/calls; echo 'error: no network' >&2; exit 2")
     house = House(tmp_path)

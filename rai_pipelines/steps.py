@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rai_pipelines.assessments.base import Assess, Parameters
+from rai_pipelines.assessments.budget import Budget
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.settings import Settings
 
@@ -26,8 +28,22 @@ def steps() -> Mapping[str, Step]:
     return STEPS
 
 
-def assessment_of(name: str, policy: Policy, settings: Settings) -> tuple[Assess, Parameters]:
-    """The function that makes the assessment called `name`, and its parameters under `policy` and `settings`."""
+# Parts of an audit's queries and seconds: what each assessment needs where all of them are carried out in full.
+QUERY_SHARES = {"adversarial_robustness": 25, "explainability_report": 10, "privacy_attacks": 2, "poisoning_check": 2, "proof_certificates": 1}
+SECOND_SHARES = {"adversarial_robustness": 10, "explainability_report": 5, "privacy_attacks": 3, "poisoning_check": 4, "proof_certificates": 2}
+
+
+def budget_of(name: str, policy: Policy, risk_class: str) -> Budget | None:
+    """What the assessment called `name` may ask of a model of that risk class; None for one that does not question the model."""
+    if name not in QUERY_SHARES:
+        return None
+    whole = getattr(policy.budgets, risk_class, policy.budgets.high)
+    queries = whole.queries * QUERY_SHARES[name] // sum(QUERY_SHARES.values())
+    return Budget(queries, whole.seconds * SECOND_SHARES[name] / sum(SECOND_SHARES.values()))
+
+
+def assessment_of(name: str, policy: Policy, settings: Settings, budget: Budget | None = None) -> tuple[Assess, Parameters]:
+    """The function that makes the assessment called `name`, and its parameters under `policy` and `settings`, planned within `budget`."""
     match name:
         case "registry_record":
             from rai_pipelines.assessments.registry_record import RegistryRecordParameters, assess_registry_record
@@ -60,7 +76,8 @@ def assessment_of(name: str, policy: Policy, settings: Settings) -> tuple[Assess
         case "model_scan":
             from rai_pipelines.assessments.security.model_scan import ModelScanParameters, assess_model_scan
 
-            return assess_model_scan, ModelScanParameters(trusted_skops_types=settings.trusted_skops_types)
+            confined = settings.model_host == "subprocess"
+            return assess_model_scan, ModelScanParameters(trusted_skops_types=settings.trusted_skops_types, confined=confined)
         case "drift_report":
             from rai_pipelines.assessments.drift import DriftParameters, assess_drift
 
@@ -72,7 +89,8 @@ def assessment_of(name: str, policy: Policy, settings: Settings) -> tuple[Assess
         case "privacy_attacks":
             from rai_pipelines.assessments.privacy_attacks.privacy_attacks import PrivacyAttackParameters, assess_privacy_attacks
 
-            return assess_privacy_attacks, PrivacyAttackParameters(interval_level=policy.statistics.interval_level)
+            allowed = {"max_queries": budget.planned_queries // 2} if budget else {}  # of each row it asks for decision and score
+            return assess_privacy_attacks, PrivacyAttackParameters(interval_level=policy.statistics.interval_level, **allowed)
         case "poisoning_check":
             from rai_pipelines.assessments.poisoning.poisoning import PoisoningParameters, assess_poisoning
 
@@ -80,12 +98,14 @@ def assessment_of(name: str, policy: Policy, settings: Settings) -> tuple[Assess
         case "adversarial_robustness":
             from rai_pipelines.assessments.security.robustness import RobustnessParameters, assess_robustness
 
-            return assess_robustness, RobustnessParameters()
+            limits: dict[str, Any] = {"max_queries": budget.planned_queries, "time_limit_s": budget.planned_seconds} if budget else {}
+            return assess_robustness, RobustnessParameters(**limits)
         case "explainability_report":
             from rai_pipelines.assessments.explanations.parameters import ExplanationParameters
             from rai_pipelines.assessments.explanations.report import assess_explanations
 
-            return assess_explanations, ExplanationParameters(interval_level=policy.statistics.interval_level, **_explanation_tolerance(policy))
+            asked: dict[str, Any] = {**_explanation_tolerance(policy), **({"max_queries": budget.planned_queries} if budget else {})}
+            return assess_explanations, ExplanationParameters(interval_level=policy.statistics.interval_level, **asked)
         case "signed_reviews":
             from rai_pipelines.accountability import AccountabilityParameters, reviews_assessment
 

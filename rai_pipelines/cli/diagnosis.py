@@ -36,6 +36,7 @@ def diagnose(settings: Settings) -> list[Diagnosis]:
         _try("registry", lambda: _registry(settings)),
         _try("governance database", lambda: _governance(settings)),
         _try("data root", lambda: f"{settings.data_path}" + ("" if settings.data_path.is_dir() else " (does not exist)"), needed=False),
+        _libraries(settings),
         Diagnosis(
             name="pickled models",
             ok=not settings.trust_pickled_models,
@@ -62,6 +63,17 @@ def _governance(settings: Settings) -> str:
         return f"{engine.url.render_as_string(hide_password=True)}, schema {current_revision(engine)}"
     finally:
         engine.dispose()
+
+
+def _libraries(settings: Settings) -> Diagnosis:
+    from rai_pipelines.model_host.own_environment import find_uv
+
+    name = "libraries of models"
+    if settings.model_environment == "shared":
+        return Diagnosis(name=name, ok=True, needed=False, detail="the auditor's (RAI_MODEL_ENVIRONMENT)")
+    uv = find_uv()
+    detail = f"those of requirements.txt, by {uv}" if uv else "those of requirements.txt, but uv is not installed: such models end as errors"
+    return Diagnosis(name=name, ok=uv is not None, needed=False, detail=detail)
 
 
 def _writable(settings: Settings) -> str:

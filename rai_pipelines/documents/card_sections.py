@@ -13,6 +13,7 @@ ROBUSTNESS = frozenset(
     {
         "clean_accuracy", "robust_accuracy", "robust_to_clean_ratio", "robust_accuracy_at_budget", "attack_success_rate", "positive_control_success",
         "median_adversarial_distance", "robust_to_clean_gap", "feature_fragility", "corrupted_accuracy", "model_queries", "crash_count",
+        "unsteady_decisions", "unsteady_scores",
     }
 )  # fmt: skip
 PRIVACY_ATTACKS = frozenset(

@@ -135,7 +135,7 @@ def _assessment_asset(step: Step, policy: Policy) -> dg.AssetsDefinition:
     )
     def assess(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         auditor, version = _subject_of(context)
-        evidence = _attempt(lambda: auditor.measure(step.name, version))
+        evidence = _attempt(lambda: auditor.measure(step.name, version, on_progress=lambda progress: context.log.info("%s", progress)))
         context.log.info("%s of %s: %s", step.title, version, evidence.reason or evidence.status.value)
         findings = auditor.judge_controls(controls_on(policy, step.name), version, evidence)
         return dg.MaterializeResult(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from rai_pipelines.evidence.canonical import digest_of
+from rai_pipelines.policy.direction import Direction, Stricter
 from rai_pipelines.policy.escalation_rules import EscalationRules
 from rai_pipelines.policy.release_rules import ReleaseRules
 from rai_pipelines.policy.retention_rules import RetentionRules
@@ -173,6 +174,26 @@ class InconclusiveByRisk(_Frozen):
     high: Literal["warn", "block"] = "block"
 
 
+class AuditBudget(_Frozen):
+    """What the assessments that question a model may spend on one version, together.
+
+    A query is one row that the model is asked about; its decision and its score are two. Tables that are scored as a whole are not counted.
+    Queries cut the same way everywhere. Seconds are a safety limit: an assessment that reaches it ends as an error, or inconclusive.
+    """
+
+    stricter: ClassVar[Mapping[str, Stricter]] = {"queries": Direction.HIGHER, "seconds": Direction.HIGHER}
+    queries: int = Field(ge=500_000, le=10**10, description="Rows that the model may be asked about")
+    seconds: float = Field(ge=10, le=604_800, description="Wall-clock time")
+
+
+class BudgetByRisk(_Frozen):
+    """How much is spent on a model of each risk class. A model whose risk class is unknown is treated as high."""
+
+    low: AuditBudget = AuditBudget(queries=1_000_000, seconds=900)
+    limited: AuditBudget = AuditBudget(queries=2_500_000, seconds=1_800)
+    high: AuditBudget = AuditBudget(queries=5_000_000, seconds=3_600)
+
+
 Version = Annotated[str, BeforeValidator(str), Field(pattern=r"^\d+\.\d+\.\d+$")]
 
 
@@ -228,6 +249,7 @@ class Policy(_Frozen):
     release: ReleaseRules = Field(default_factory=ReleaseRules)
     escalation: EscalationRules = Field(default_factory=EscalationRules)
     retention: RetentionRules = Field(default_factory=RetentionRules)
+    budgets: BudgetByRisk = Field(default_factory=BudgetByRisk)
     controls: tuple[Control, ...] = Field(min_length=1)
     extends: tuple[BasePolicy, ...] = Field(default=(), description="Filled in when an extending file is resolved; not written by hand")
     relaxations: tuple[Relaxation, ...] = Field(default=(), description="Filled in from waivers of an extending file; not written by hand")

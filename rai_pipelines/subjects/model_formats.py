@@ -202,14 +202,13 @@ def _network(path: Path, where: str) -> Query:
 
 def _onnx(path: Path, where: str) -> Query:
     try:
-        import onnxruntime
+        session = onnx_session(str(path))
     except ImportError as error:
         raise ModelError(
             "is an ONNX model, and onnxruntime is not installed", where=where, hint="Install onnxruntime, or save the model with skops"
         ) from error
     import numpy as np
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     inputs = [item.name for item in session.get_inputs()]
     outputs = [item.name for item in session.get_outputs()]
 
@@ -232,6 +231,21 @@ def _onnx(path: Path, where: str) -> Query:
         probabilities=probabilities if len(outputs) > 1 else None,
         native=session,
     )
+
+
+def onnx_session(model: str | bytes) -> Any:
+    """ONNX Runtime on a file or on bytes, with one thread: it sums trees in an order that depends on the number of threads, so with one the
+    answers are the same bits on every machine and for every batch size.
+
+    Raises:
+        ImportError: onnxruntime is not installed.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _class_name(value: Any) -> str:

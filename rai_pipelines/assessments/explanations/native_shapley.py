@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import JsonValue
 
-from rai_pipelines.assessments.explanations.libraries import library
+from rai_pipelines.assessments.explanations.libraries import installed, library
 from rai_pipelines.subjects.subject import Tables
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def native_shapley(model: CheckedModel, parameters: Mapping[str, JsonValue], tab
     """
     import pyarrow as pa
 
+    if not installed("shap"):
+        return {"reason": "shap is not among the libraries of the model's process"}, {}
     given = parameters["columns"]
     columns = list(model.features or (map(str, given) if isinstance(given, list) else ()))
     rows, background = (tables[name].to_pandas()[columns] for name in ("rows", "background"))

@@ -74,7 +74,6 @@ def write_ensemble(last: Any, nodes: Nodes, positive: int) -> dict[str, Any]:
 
 
 def _scikit_or_lightgbm(last: Any, nodes: Nodes, positive: int) -> dict[str, Any]:
-    import lightgbm
     from sklearn.ensemble import ExtraTreesClassifier, GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
     from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
@@ -100,7 +99,7 @@ def _scikit_or_lightgbm(last: Any, nodes: Nodes, positive: int) -> dict[str, Any
         for number, stage in enumerate(last._predictors):
             _add_histogram(nodes, number, stage[0].nodes, sign)
         return {**boosted, "single": False, "base": sign * float(np.ravel(last._baseline_prediction)[0])}
-    if type(last) in (lightgbm.Booster, lightgbm.LGBMClassifier):
+    if _is_lightgbm(last):
         whole = getattr(last, "booster_", last).dump_model()
         objective = str(whole["objective"]).split()
         if objective[0] != "binary" or whole["average_output"]:
@@ -112,7 +111,18 @@ def _scikit_or_lightgbm(last: Any, nodes: Nodes, positive: int) -> dict[str, Any
     raise Unsupported(f"a {type(last).__module__.split('.')[0]} {type(last).__name__} is not written down here")
 
 
+def _is_lightgbm(model: Any) -> bool:
+    """Whether it is one of LightGBM's own types; the library is not everywhere, and a model that is not of it needs none."""
+    if type(model).__module__.partition(".")[0] != "lightgbm":
+        return False
+    import lightgbm
+
+    return type(model) in (lightgbm.Booster, lightgbm.LGBMClassifier)
+
+
 def _add_sklearn(nodes: Nodes, number: int, tree: Any, value_of: Any) -> None:
+    if not hasattr(tree, "missing_go_to_left"):
+        raise Unsupported("trees of scikit-learn before 1.3 do not say what happens to missing values")
     start = len(nodes.tree)
     for at in range(tree.node_count):
         if tree.children_left[at] == tree.children_right[at]:

@@ -16,7 +16,7 @@ from rai_pipelines.policy.model import Control, Policy, Severity, Tier
 Effect = Literal["stricter", "looser", "other"]
 DECIDING = ("tier", "severity", "effective_from", "check")
 TOLD = ("statement", "references", "provenance", "threshold_provenance", "evidence", "area", "legal_date")  # decide nothing by themselves
-RULES = ("release", "escalation", "retention")  # sections whose models say themselves what is stricter
+RULES = ("budgets", "release", "escalation", "retention")  # sections whose models say themselves what is stricter
 STATISTICS: Mapping[str, Direction | None] = {
     "alpha": Direction.HIGHER,  # fails what a smaller level would leave undecided
     "interval_level": Direction.HIGHER,  # wider intervals: harder to pass

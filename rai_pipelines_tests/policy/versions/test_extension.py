@@ -86,6 +86,7 @@ def test_sections_can_only_become_stricter(tmp_path: Path) -> None:
         ("escalation", {"waiting": {"awaiting_review": {"high": 17}}}, {"waiting": {"awaiting_review": {"high": 4}}}),
         ("escalation", {"round_the_clock": []}, {"round_the_clock": ["critical", "high"]}),
         ("escalation", {"calendar": {"opens": "12:00"}}, {"report_warning_hours": 48}),
+        ("budgets", {"high": {"queries": 4000000}}, {"low": {"seconds": 1000}}),
         ("retention", {"document_years": 10}, {"document_years": 20}),
     ],
 )

@@ -75,12 +75,21 @@ def tell_registry(auditor: Auditor, keeper: Gatekeeper, version: ModelVersion) -
     Raises:
         RegistryUnavailable: the outbox keeps it, and whoever drains it next tells the registry.
     """
-    from rai_pipelines.governance.gate.registry_sync import registry_deliveries, sync_registry
+    from rai_pipelines.governance.gate.keeper import registry_key
+    from rai_pipelines.governance.gate.registry_sync import read_record, registry_deliveries
     from rai_pipelines.governance.outbox import drain
 
-    record = sync_registry(keeper.engine, auditor.registry, version)
-    drain(keeper.engine, registry_deliveries(keeper.engine, auditor.registry), now=keeper.clock())  # told twice is told once
+    told = {}
+
+    def hear(record: GateRecord) -> None:
+        told[record.model_version] = record
+
+    deliver = registry_deliveries(keeper.engine, auditor.registry, hear)
+    problems = [item.problem for item in drain(keeper.engine, deliver, now=keeper.clock(), key=registry_key(version)) if item.problem]
+    record = told.get(version.version) or read_record(keeper.engine, version)  # another process may be telling it just now
     auditor.store.put(record, kind="release_gate", folder=version.key, status=Status.COMPLETE)
+    if problems:
+        raise RegistryUnavailable(problems[0], where=str(version), hint="It is recorded, and the registry is told in a later round")
     return record
 
 

@@ -60,7 +60,7 @@ def test_the_log_says_how_much_was_asked_of_the_model_and_the_evidence_how_much_
     evidence = audited.auditor.store.latest_evidence("adversarial_robustness", audited.version.key)
     assert evidence is not None
     asked = int(re.sub(r"\D", "", counted[-1].partition(" of ")[0]))
-    assert evidence.details["budget"] == {"queries": 1_562_500, "queries_asked": asked, "seconds": 900, "cut_by": None}
+    assert evidence.details["budget"] == {"queries": 1_562_500, "queries_asked": asked, "seconds": 750, "cut_by": None}
 
 
 def test_every_asset_is_materialised_for_the_partition(audited: Audited) -> None:

@@ -7,8 +7,10 @@ export RAI_HOME ?= $(CURDIR)/.rai
 export DAGSTER_HOME = $(RAI_HOME)/dagster
 export OMP_NUM_THREADS ?= 2
 export PYTHONDONTWRITEBYTECODE =
+TORCH_TESTS := rai_pipelines_tests/subjects/test_torch_networks.py rai_pipelines_tests/subjects/test_pt2_archive.py \
+  rai_pipelines_tests/assessments/security/test_networks.py rai_pipelines_tests/assessments/verification/test_feedforward.py
 
-.PHONY: help demo dev test test-all test-wandb lint format bench schemas lock screenshots clean
+.PHONY: help demo dev test test-all test-torch test-wandb lint format bench schemas lock screenshots clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +32,10 @@ test-all: .make/spark lint  ## The same with the slow suites, Spark among them
 test-wandb: .make/dev  ## The W&B adapter against the real package, which is installed for it
 	$(BIN)/uv pip install --quiet --python $(BIN)/python 'wandb>=0.31'
 	$(BIN)/python -m pytest -m "slow or not slow" rai_pipelines_tests/subjects/test_wandb_mapping.py rai_pipelines_tests/subjects/test_wandb_registry.py rai_pipelines_tests/integration/test_wandb.py
+
+test-torch: .make/dev  ## Tests of networks against PyTorch, installed by pip (its CPU build; no lock file names it)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pytest -m "slow or not slow" $(TORCH_TESTS)
 
 lint: .make/dev  ## ruff, mypy (strict), import-linter
 	$(BIN)/ruff check .

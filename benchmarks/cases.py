@@ -139,4 +139,36 @@ CASES = (
         0.005,
         (Line("attacks.xgboost_here", HERE, "xgboost"), Line("attacks.xgboost_by_art", "ART, one row after the other", "xgboost")),
     ),
+    *(
+        Case(
+            f"Model host, share of a request of 4,096 rows that the same model in the auditor's process does not need: {title}",
+            "attributes",
+            0.005,
+            (Line(f"hosting.{job}_share", "both asked in turn, medians"),),
+        )
+        for job, title in (
+            ("forest", "random forest of scikit-learn"),
+            ("onnx_forest", "random forest in ONNX"),
+            ("lightgbm", "LightGBM"),
+            ("onnx_regression", "logistic regression in ONNX"),
+        )
+    ),
+    *(
+        Case(
+            f"Model host, {requests}: {title}",
+            "attributes",
+            0.005,
+            (
+                Line(f"hosting.{job}_here", "in the auditor's process"),
+                Line(f"hosting.{job}_hosted", "in the model host (processor time of the auditor alone)"),
+            ),
+        )
+        for job, requests, title in (
+            ("forest", "40 requests of 4,096 rows", "random forest of scikit-learn"),
+            ("onnx_forest", "40 requests of 4,096 rows", "random forest in ONNX"),
+            ("lightgbm", "40 requests of 4,096 rows", "LightGBM"),
+            ("onnx_regression", "400 requests of 4,096 rows", "logistic regression in ONNX"),
+            ("floor", "400 requests of 64 rows", "logistic regression in ONNX"),
+        )
+    ),
 )

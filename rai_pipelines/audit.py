@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from rai_pipelines.assessments.base import AuditContext, run_assessment, unmade_evidence
+from rai_pipelines.assessments.budget import OnProgress, within_budget
 from rai_pipelines.clock import utc_today
-from rai_pipelines.errors import DatasheetError, EvidenceError, RaiError, RegistryUnavailable, UnknownModelVersion
+from rai_pipelines.errors import DatasheetError, EvidenceError, ModelError, RaiError, RegistryUnavailable, UnknownModelVersion
 from rai_pipelines.evidence.model import Evidence, Receipt, Status
 from rai_pipelines.evidence.store import EvidenceStore, LocalEvidenceStore
 from rai_pipelines.policy.findings import Finding
-from rai_pipelines.policy.load import read_policy
+from rai_pipelines.policy.load import policy_in_force
 from rai_pipelines.policy.model import Control, Policy
 from rai_pipelines.policy.verdict import Asked, Verdict, judge, judge_control
 from rai_pipelines.settings import Settings
-from rai_pipelines.steps import Step, assessment_of, steps
+from rai_pipelines.steps import Step, assessment_of, budget_of, steps
 from rai_pipelines.subjects.datasheet import Datasheet
 from rai_pipelines.subjects.find import find_subject
 from rai_pipelines.subjects.names import ModelVersion
@@ -39,22 +40,29 @@ class Auditor:
     store: EvidenceStore
     policy: Policy
     _contexts: dict[str, AuditContext] = field(default_factory=dict, repr=False)
-    _models: dict[Path, LoadedModel] = field(default_factory=dict, repr=False)
+    _models: dict[Path, LoadedModel | ModelError] = field(default_factory=dict, repr=False)
 
-    def audit(self, version: ModelVersion, *, day: date | None = None, on_step: Callable[[Step, Evidence], None] | None = None) -> Verdict:
+    def audit(
+        self,
+        version: ModelVersion,
+        *,
+        day: date | None = None,
+        on_step: Callable[[Step, Evidence], None] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Verdict:
         """Measure `version` with every assessment and judge it.
 
         Raises:
             RegistryUnavailable, UnknownModelVersion: nothing could be found out; bad data, a bad datasheet or a bad model are findings.
         """
         for step in steps().values():
-            evidence = self.measure(step.name, version)
+            evidence = self.measure(step.name, version, on_progress=on_progress)
             if on_step:
                 on_step(step, evidence)
         return self.judge(version, day=day)
 
-    def measure(self, step_name: str, version: ModelVersion) -> Evidence:
-        """Run one assessment, keep its evidence, and return it."""
+    def measure(self, step_name: str, version: ModelVersion, *, on_progress: OnProgress | None = None) -> Evidence:
+        """Run one assessment within its budget, keep its evidence, and return it. `on_progress` hears how much was asked of the model."""
         step = steps()[step_name]
         try:
             context = replace(self.context(version), evidence=self.collect(version, step.after), previous=self._previous(version, step.name))
@@ -63,7 +71,10 @@ class Auditor:
         except RaiError as error:
             evidence, seconds = self._unmade(step.name, version, error), 0.0
         else:
-            assess, parameters = assessment_of(step.name, self.policy, self.settings)
+            budget = budget_of(step.name, self.policy, context.subject.datasheet.risk.risk_class)
+            assess, parameters = assessment_of(step.name, self.policy, self.settings, budget)
+            if budget is not None:
+                assess = within_budget(assess, budget, step.title, on_progress)
             evidence, seconds = run_assessment(step.name, assess, context, parameters, inputs=step.tables)
         self.store.put(evidence, kind=step.name, folder=version.key, status=evidence.status, duration_s=seconds)
         return evidence
@@ -86,10 +97,16 @@ class Auditor:
         self._models.clear()
 
     def _load(self, folder: Path, datasheet: Datasheet) -> LoadedModel:
-        """Load a model once for all assessments of its version."""
+        """Load a model once for all assessments of its version; one that does not load is not tried again either, because trying takes time."""
         if folder not in self._models:
-            self._models[folder] = model_loader(self.settings)(folder, datasheet)
-        return self._models[folder]
+            try:
+                self._models[folder] = model_loader(self.settings)(folder, datasheet)
+            except ModelError as error:
+                self._models[folder] = error
+        found = self._models[folder]
+        if isinstance(found, ModelError):
+            raise ModelError(found.what, where=found.where, hint=found.hint) from found
+        return found
 
     def judge_controls(self, controls: Sequence[Control], version: ModelVersion, evidence: Evidence) -> list[Finding]:
         """Findings on one piece of evidence alone, as the verdict will have them."""
@@ -102,7 +119,8 @@ class Auditor:
             day=today,
             look=self._look(version, evidence if evidence.assessment == "bias_assessment" else None, today),
         )
-        return [judge_control(control, self.policy, {evidence.assessment: evidence}, asked) for control in controls]
+        reads = {control.id: control for control in self.policy.on(today)}
+        return [judge_control(reads.get(control.id, control), self.policy, {evidence.assessment: evidence}, asked) for control in controls]
 
     def collect(self, version: ModelVersion, names: tuple[str, ...]) -> Mapping[str, Evidence]:
         """The newest evidence of these assessments that is about today's model, datasheet and policy; older evidence reads as absent."""
@@ -131,6 +149,7 @@ class Auditor:
                 policy=self.policy.label,
                 policy_digest=self.policy.digest,
                 table_memory_limit=self.settings.table_memory_limit,
+                own_libraries=self.settings.model_environment == "own",
             )
         return self._contexts[version.key]
 
@@ -196,7 +215,7 @@ def build_auditor(settings: Settings, *, registry: ModelRegistry | None = None, 
         settings=settings,
         registry=registry or model_registry(settings),
         store=store or LocalEvidenceStore(settings.evidence_dir),
-        policy=read_policy(settings.policy_file),
+        policy=policy_in_force(settings),
     )
 
 
@@ -224,7 +243,8 @@ def model_loader(settings: Settings) -> ModelLoader:
         return partial(load_model_files, **trusted)  # type: ignore[arg-type]
     from rai_pipelines.model_host.host import hosted_loader
 
-    return hosted_loader(**trusted)  # type: ignore[arg-type]
+    own = settings.environments_dir if settings.model_environment == "own" else None
+    return hosted_loader(environments=own, **trusted)  # type: ignore[arg-type]
 
 
 def latest_verdict(store: EvidenceStore, version: ModelVersion) -> tuple[Verdict, Receipt] | None:

@@ -70,6 +70,10 @@ class ModelError(RaiError):
     """The model file does not load, is refused, or answers with the wrong shape."""
 
 
+class BudgetSpent(RaiError):
+    """An assessment reached the end of the queries or seconds that the policy allots to it."""
+
+
 class EvidenceError(RaiError):
     """Stored evidence is absent, altered, or not readable by this version."""
 

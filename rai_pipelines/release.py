@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 
 from rai_pipelines.assessments.base import unmade_evidence
 from rai_pipelines.audit import VERDICT, Auditor, evidence_of, latest_verdict
-from rai_pipelines.documents.card import ModelCard, build_card, write_card
 from rai_pipelines.errors import EvidenceError, RaiError, RegistryUnavailable
 from rai_pipelines.evidence.model import Evidence, Status
-from rai_pipelines.governance.gate.binding import bind
 from rai_pipelines.governance.gate.record import GateRecord
 from rai_pipelines.policy.verdict import Verdict
 from rai_pipelines.steps import steps
@@ -20,11 +18,12 @@ from rai_pipelines.subjects.datasheet import Datasheet
 from rai_pipelines.subjects.names import ModelVersion
 
 if TYPE_CHECKING:
+    from rai_pipelines.documents.card import ModelCard
     from rai_pipelines.governance.gate.keeper import Gatekeeper
 
 AUDIT_RUN = "audit_run"
 # Evidence that changes without the model: of production, of what people decided, and the list of all evidence. It was not what was reviewed.
-MOVING = ("drift_report", "signed_reviews", "governance_record", "documentation_check")
+MOVING = ("drift_report", "human_oversight", "policy_review", "signed_reviews", "governance_record", "documentation_check")
 
 
 def require_verdict(auditor: Auditor, version: ModelVersion) -> Verdict:
@@ -41,6 +40,8 @@ def require_verdict(auditor: Auditor, version: ModelVersion) -> Verdict:
 
 def write_model_card(auditor: Auditor, version: ModelVersion) -> tuple[ModelCard, dict[str, Path]]:
     """Write the card that follows from the newest verdict; returns it and its files by format."""
+    from rai_pipelines.documents.card import build_card, write_card
+
     verdict = require_verdict(auditor, version)
     evidence = evidence_of(auditor.store, verdict)
     card = build_card(verdict, evidence, _datasheet(auditor, version))
@@ -56,6 +57,8 @@ def open_gate(auditor: Auditor, version: ModelVersion) -> GateRecord:
     Raises:
         RegistryUnavailable, DatabaseError: run again; nothing is lost and nothing happens twice.
     """
+    from rai_pipelines.governance.gate.binding import bind
+
     verdict = require_verdict(auditor, version)
     with open_gatekeeper(auditor) as keeper:
         registered = auditor.registry.get(version)
@@ -72,12 +75,21 @@ def tell_registry(auditor: Auditor, keeper: Gatekeeper, version: ModelVersion) -
     Raises:
         RegistryUnavailable: the outbox keeps it, and whoever drains it next tells the registry.
     """
-    from rai_pipelines.governance.gate.registry_sync import registry_deliveries, sync_registry
+    from rai_pipelines.governance.gate.keeper import registry_key
+    from rai_pipelines.governance.gate.registry_sync import read_record, registry_deliveries
     from rai_pipelines.governance.outbox import drain
 
-    record = sync_registry(keeper.engine, auditor.registry, version)
-    drain(keeper.engine, registry_deliveries(keeper.engine, auditor.registry), now=keeper.clock())  # told twice is told once
+    told = {}
+
+    def hear(record: GateRecord) -> None:
+        told[record.model_version] = record
+
+    deliver = registry_deliveries(keeper.engine, auditor.registry, hear)
+    problems = [item.problem for item in drain(keeper.engine, deliver, now=keeper.clock(), key=registry_key(version)) if item.problem]
+    record = told.get(version.version) or read_record(keeper.engine, version)  # another process may be telling it just now
     auditor.store.put(record, kind="release_gate", folder=version.key, status=Status.COMPLETE)
+    if problems:
+        raise RegistryUnavailable(problems[0], where=str(version), hint="It is recorded, and the registry is told in a later round")
     return record
 
 

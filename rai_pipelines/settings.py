@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rai_pipelines.errors import SettingsError
@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     trust_pickled_models: bool = Field(
         default=False, description="Load pickle and cloudpickle model files that the scan does not call dangerous, where model_host says"
     )
+    model_environment: Literal["shared", "own"] = Field(
+        default="shared",
+        description="Libraries of the model's process: the auditor's, or those of the model's requirements.txt, which uv installs from its index",
+    )
     trusted_skops_types: tuple[str, ...] = Field(default=(), description="Extra types that a skops model file may name")
     governance_url: str | None = Field(
         default=None, repr=False, description="Governance database, sqlite:///PATH or postgresql://…; default: SQLite under home"
@@ -67,6 +71,9 @@ class Settings(BaseSettings):
         pattern=r"^\d+(\.\d+)?\s*[KMGTkmgt]i?[Bb]$",
         description="What DuckDB may hold in memory for one table; more spills below TMPDIR",
     )
+    training_record_hosts: tuple[str, ...] = Field(
+        default=(), description="Hosts (HOST or HOST:PORT) that datasheets may name for training records over HTTPS"
+    )
     seed: int = Field(default=20261201, ge=0, lt=2**32, description="Seed of every random draw of an audit; recorded in the evidence")
     live_aliases: tuple[str, ...] = Field(default=("champion", "production"), description="Registry aliases that mean: in use")
     live_tag: str = Field(default="stage", description="Registry tag that means in use when its value is 'production'")
@@ -78,6 +85,13 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None
+
+    @field_validator("model_environment")
+    @classmethod
+    def _other_libraries_need_another_process(cls, value: str, info: ValidationInfo) -> str:
+        if value == "own" and info.data.get("model_host") == "in_process":
+            raise ValueError("libraries of a model's own need RAI_MODEL_HOST=subprocess: this process has the auditor's")
+        return value
 
     @property
     def home_path(self) -> Path:
@@ -100,6 +114,11 @@ class Settings(BaseSettings):
         return self.home_path / "evidence"
 
     @property
+    def policies_path(self) -> Path:
+        """Published versions of policies, and records of their reviews."""
+        return self.home_path / "policies"
+
+    @property
     def documents_dir(self) -> Path:
         """Where cards are written."""
         return self.home_path / "documents"
@@ -108,6 +127,11 @@ class Settings(BaseSettings):
     def scratch_dir(self) -> Path:
         """Recomputable files: fetched models and scored tables, all addressed by content."""
         return self.home_path / "scratch"
+
+    @property
+    def environments_dir(self) -> Path:
+        """Models' own libraries, by digest of their requirements; may be removed while no audit runs."""
+        return self.scratch_dir / "environments"
 
     @property
     def data_path(self) -> Path:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rai_pipelines.assessments.base import Assess, Parameters
+from rai_pipelines.assessments.budget import Budget
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.settings import Settings
 
@@ -26,8 +28,22 @@ def steps() -> Mapping[str, Step]:
     return STEPS
 
 
-def assessment_of(name: str, policy: Policy, settings: Settings) -> tuple[Assess, Parameters]:
-    """The function that makes the assessment called `name`, and its parameters under `policy` and `settings`."""
+# Parts of an audit's queries and seconds: what each assessment needs where all of them are carried out in full.
+QUERY_SHARES = {"adversarial_robustness": 25, "explainability_report": 10, "privacy_attacks": 2, "poisoning_check": 2, "proof_certificates": 1}
+SECOND_SHARES = {"adversarial_robustness": 10, "explainability_report": 5, "privacy_attacks": 3, "poisoning_check": 4, "proof_certificates": 2}
+
+
+def budget_of(name: str, policy: Policy, risk_class: str) -> Budget | None:
+    """What the assessment called `name` may ask of a model of that risk class; None for one that does not question the model."""
+    if name not in QUERY_SHARES:
+        return None
+    whole = getattr(policy.budgets, risk_class, policy.budgets.high)
+    queries = whole.queries * QUERY_SHARES[name] // sum(QUERY_SHARES.values())
+    return Budget(queries, whole.seconds * SECOND_SHARES[name] / sum(SECOND_SHARES.values()))
+
+
+def assessment_of(name: str, policy: Policy, settings: Settings, budget: Budget | None = None) -> tuple[Assess, Parameters]:
+    """The function that makes the assessment called `name`, and its parameters under `policy` and `settings`, planned within `budget`."""
     match name:
         case "registry_record":
             from rai_pipelines.assessments.registry_record import RegistryRecordParameters, assess_registry_record
@@ -60,7 +76,8 @@ def assessment_of(name: str, policy: Policy, settings: Settings) -> tuple[Assess
         case "model_scan":
             from rai_pipelines.assessments.security.model_scan import ModelScanParameters, assess_model_scan
 
-            return assess_model_scan, ModelScanParameters(trusted_skops_types=settings.trusted_skops_types)
+            confined = settings.model_host == "subprocess"
+            return assess_model_scan, ModelScanParameters(trusted_skops_types=settings.trusted_skops_types, confined=confined)
         case "drift_report":
             from rai_pipelines.assessments.drift import DriftParameters, assess_drift
 
@@ -72,16 +89,23 @@ def assessment_of(name: str, policy: Policy, settings: Settings) -> tuple[Assess
         case "privacy_attacks":
             from rai_pipelines.assessments.privacy_attacks.privacy_attacks import PrivacyAttackParameters, assess_privacy_attacks
 
-            return assess_privacy_attacks, PrivacyAttackParameters(interval_level=policy.statistics.interval_level)
+            allowed = {"max_queries": budget.planned_queries // 2} if budget else {}  # of each row it asks for decision and score
+            return assess_privacy_attacks, PrivacyAttackParameters(interval_level=policy.statistics.interval_level, **allowed)
+        case "poisoning_check":
+            from rai_pipelines.assessments.poisoning.poisoning import PoisoningParameters, assess_poisoning
+
+            return assess_poisoning, PoisoningParameters(interval_level=policy.statistics.interval_level)
         case "adversarial_robustness":
             from rai_pipelines.assessments.security.robustness import RobustnessParameters, assess_robustness
 
-            return assess_robustness, RobustnessParameters()
+            limits: dict[str, Any] = {"max_queries": budget.planned_queries, "time_limit_s": budget.planned_seconds} if budget else {}
+            return assess_robustness, RobustnessParameters(**limits)
         case "explainability_report":
             from rai_pipelines.assessments.explanations.parameters import ExplanationParameters
             from rai_pipelines.assessments.explanations.report import assess_explanations
 
-            return assess_explanations, ExplanationParameters(interval_level=policy.statistics.interval_level, **_explanation_tolerance(policy))
+            asked: dict[str, Any] = {**_explanation_tolerance(policy), **({"max_queries": budget.planned_queries} if budget else {})}
+            return assess_explanations, ExplanationParameters(interval_level=policy.statistics.interval_level, **asked)
         case "signed_reviews":
             from rai_pipelines.accountability import AccountabilityParameters, reviews_assessment
 
@@ -90,6 +114,22 @@ def assessment_of(name: str, policy: Policy, settings: Settings) -> tuple[Assess
             from rai_pipelines.accountability import AccountabilityParameters, record_assessment
 
             return record_assessment(settings), AccountabilityParameters()
+        case "human_oversight":
+            from rai_pipelines.assessments.oversight.human_oversight import HumanOversightParameters, assess_human_oversight
+
+            return assess_human_oversight, HumanOversightParameters(
+                interval_level=policy.statistics.interval_level, training_record_hosts=settings.training_record_hosts, **_short_review(policy)
+            )
+        case "policy_review":
+            from rai_pipelines.assessments.oversight.policy_review import PolicyReviewParameters, assess_policy_review
+            from rai_pipelines.policy.versions.reviews import last_review, review_due_on
+
+            last = last_review(policy.policy.id, settings.policies_path)
+            return assess_policy_review, PolicyReviewParameters(
+                due_on=review_due_on(policy.policy, last),
+                last_reviewed_on=last.reviewed_on if last is not None else None,
+                last_review_digest=last.digest if last is not None else None,
+            )
         case "documentation_check":
             from rai_pipelines.assessments.documentation import DocumentationParameters, assess_documentation
 
@@ -102,6 +142,13 @@ def _explanation_tolerance(policy: Policy) -> dict[str, float]:
     control = next((control for control in policy.controls if control.check == "local_explanations"), None)
     most = control.threshold.get("additivity_error_max") if control is not None else None
     return {"tolerance": float(most)} if isinstance(most, int | float) else {}
+
+
+def _short_review(policy: Policy) -> dict[str, int]:
+    """Below how many seconds a review is short: what the policy says."""
+    control = next((control for control in policy.controls if control.check == "human_review_of_decisions"), None)
+    least = control.parameters.get("short_review_seconds_min") if control is not None else None
+    return {"short_review_seconds": least} if isinstance(least, int) else {}
 
 
 def _anonymity_targets(policy: Policy) -> dict[str, int]:
@@ -127,7 +174,10 @@ _MEASURED = (
     Step("explainability_report", "Explainability report", ("training", "evaluation")),
     Step("proof_certificates", "Proof certificates", ("training", "evaluation")),
     Step("privacy_attacks", "Privacy attacks", ("training", "evaluation")),
+    Step("poisoning_check", "Poisoning check", ("training", "evaluation")),
     Step("drift_report", "Drift report", ("training", "evaluation", "production")),
+    Step("human_oversight", "Human oversight", ("decisions", "reviews")),
+    Step("policy_review", "Policy review"),
 )
 _DOCUMENTED = Step("documentation_check", "Documentation check", after=tuple(step.name for step in _MEASURED))
 _DECIDED = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -19,7 +19,9 @@ from rai_pipelines.evidence.canonical import digest_of, plain
 from rai_pipelines.evidence.model import Evidence, Measurement, Provenance, Status
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.subject import Subject
-from rai_pipelines.tables.source import TableSource, open_table
+
+if TYPE_CHECKING:
+    from rai_pipelines.tables.source import TableSource
 
 LIBRARIES = (
     "adversarial-robustness-toolbox", "dagster", "dp-accounting", "duckdb", "fairlearn", "great-expectations", "greenlet", "ibis-framework",
@@ -31,7 +33,7 @@ LIBRARIES = (
 class Parameters(BaseModel):
     """Base of every assessment's parameters: frozen, ranges declared, unknown names refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class AuditContext:
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     previous: Mapping[str, Evidence] = field(default_factory=dict)  # of the version audited before this one, by assessment
     table_memory_limit: str = "2GB"
+    own_libraries: bool = False  # whether models run with the libraries that they name, not with the auditor's
     _tables: dict[str, TableSource] = field(default_factory=dict, compare=False, repr=False)
 
     def table(self, name: str) -> TableSource:
@@ -67,6 +70,8 @@ class AuditContext:
         Raises:
             DataError: the datasheet names none, or it cannot be opened.
         """
+        from rai_pipelines.tables.source import open_table
+
         if name not in self._tables:
             reference = getattr(self.subject.datasheet.data, name)
             if reference is None:

@@ -181,7 +181,7 @@ def declared_columns(datasheet: Datasheet, reference: TableSource, current: Tabl
 
 
 def _other_columns(columns: Columns, reference: TableSource, current: TableSource) -> list[str]:
-    apart = {columns.label, columns.prediction, columns.score, columns.weight, columns.unit_id, columns.timestamp, columns.row_id}
+    apart = {columns.label, columns.prediction, columns.score, columns.weight, columns.unit_id, columns.source, columns.timestamp, columns.row_id}
     apart |= set(columns.direct_identifiers)
     return [name for name in dict.fromkeys((*reference.columns, *current.columns)) if name not in apart]
 

@@ -108,6 +108,7 @@ def _address(context: AuditContext, table: TableSource) -> Path:
         "data": table.digest(),
         "datasheet": context.subject.datasheet.digest,
         "code": code_digest(),
+        **({"libraries": "own"} if context.own_libraries else {}),
     }
     return context.scratch / "scored" / f"{digest_of(content).removeprefix('sha256:')}.parquet"
 

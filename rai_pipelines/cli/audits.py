@@ -39,7 +39,7 @@ def audit(version: Version, as_json: AsJson = False) -> None:
     def progress(step: Any, evidence: Any) -> None:
         err.print(f"  {step.title}: {evidence.status.value}" + (f" ({evidence.reason})" if evidence.reason else ""), markup=False)
 
-    found = auditor.audit(subject, on_step=progress)
+    found = auditor.audit(subject, on_step=progress, on_progress=lambda asked: err.print(f"    {asked}", markup=False))
     _, paths = write_model_card(auditor, subject)
     gate = open_gate(auditor, subject)
     if as_json:

@@ -36,6 +36,7 @@ def diagnose(settings: Settings) -> list[Diagnosis]:
         _try("registry", lambda: _registry(settings)),
         _try("governance database", lambda: _governance(settings)),
         _try("data root", lambda: f"{settings.data_path}" + ("" if settings.data_path.is_dir() else " (does not exist)"), needed=False),
+        _libraries(settings),
         Diagnosis(
             name="pickled models",
             ok=not settings.trust_pickled_models,
@@ -64,6 +65,17 @@ def _governance(settings: Settings) -> str:
         engine.dispose()
 
 
+def _libraries(settings: Settings) -> Diagnosis:
+    from rai_pipelines.model_host.own_environment import find_uv
+
+    name = "libraries of models"
+    if settings.model_environment == "shared":
+        return Diagnosis(name=name, ok=True, needed=False, detail="the auditor's (RAI_MODEL_ENVIRONMENT)")
+    uv = find_uv()
+    detail = f"those of requirements.txt, by {uv}" if uv else "those of requirements.txt, but uv is not installed: such models end as errors"
+    return Diagnosis(name=name, ok=uv is not None, needed=False, detail=detail)
+
+
 def _writable(settings: Settings) -> str:
     settings.home_path.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=settings.home_path):
@@ -71,9 +83,9 @@ def _writable(settings: Settings) -> str:
 
 
 def _policy(settings: Settings) -> str:
-    from rai_pipelines.policy.load import read_policy
+    from rai_pipelines.policy.load import policy_in_force
 
-    policy = read_policy(settings.policy_file)
+    policy = policy_in_force(settings)
     return f"{policy.label} {policy.digest}"
 
 

@@ -10,25 +10,39 @@ import typer
 from rai_pipelines.assessments.explanations.records import RowExplanation
 from rai_pipelines.cli.audits import Version
 from rai_pipelines.cli.common import AsJson, out, print_json, printable
-from rai_pipelines.errors import DatasheetError, ModelMissing
+from rai_pipelines.errors import DatasheetError
 from rai_pipelines.evidence.model import Record
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from rai_pipelines.assessments.base import AuditContext
     from rai_pipelines.assessments.explanations.shapley import Explainer
 
 
 MOST_WEIGHTS = 4
+OF_CLASS = {
+    "the favourable outcome": "class {}",
+    "favourable decisions": "decisions for class {}",
+    "then: favourable": "then: class {}",
+    "then: not favourable": "then: another class than {}",
+}
 
 
 class ExplainOutput(Record):
-    """`rai explain --json`. It holds the values of one row, so it is personal data."""
+    """`rai explain --json`. It holds the values of one row, so it is personal data.
+
+    Of several classes `decided` is the one that the model decided for, and `explained_class` the one that is explained against all others:
+    `favourable` in the explanation then means that class.
+    """
 
     schema_version: Literal["rai.explain-output/v1"] = "rai.explain-output/v1"
     model: str
     table: str
     id_column: str
     row: str
+    decided: str | None = None
+    explained_class: str | None = None
     explanation: RowExplanation
     explainer: str
     background_rows: int
@@ -53,6 +67,7 @@ def explain(
     row: Annotated[str, typer.Option("--row", help="Which row: its value in the id column.")],
     id_column: Annotated[str | None, typer.Option("--id-column", help="Column that tells rows apart; default: row_id of the datasheet.")] = None,
     table: Annotated[str, typer.Option("--table", help="evaluation or production")] = "evaluation",
+    of_class: Annotated[str | None, typer.Option("--class", help="Of several classes, the one to explain; default: the decided one.")] = None,
     trace: Annotated[Path | None, typer.Option("--trace", help="Also write a trace of the decision, without the inputs, to this new file.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -66,7 +81,7 @@ def explain(
     subject = ModelVersion.parse(version)
     auditor = build_auditor(load_settings())
     try:
-        found = _explained(auditor.context(subject), row, id_column, table, trace)
+        found = _explained(auditor.context(subject), row, id_column, table=table, of_class=of_class, trace=trace)
     finally:
         auditor.close()
     if as_json:
@@ -75,22 +90,29 @@ def explain(
         _print(found)
 
 
-def _explained(context: AuditContext, row: str, id_column: str | None, table: str, trace: Path | None) -> ExplainOutput:
+def _explained(context: AuditContext, row: str, id_column: str | None, *, table: str, of_class: str | None, trace: Path | None) -> ExplainOutput:
     from rai_pipelines.assessments.base import code_digest, library_versions
+    from rai_pipelines.assessments.explanations.one_class import context_for_class
     from rai_pipelines.assessments.explanations.parameters import ExplanationParameters
     from rai_pipelines.assessments.explanations.row import explain_row, find_row
     from rai_pipelines.assessments.explanations.traces import make_trace, open_traced, write_trace
     from rai_pipelines.clock import utc_now
 
     subject, columns = context.subject, context.subject.datasheet.columns
-    if subject.datasheet.task == "multiclass_classification":
-        raise ModelMissing(f"has no explanations for the task {subject.datasheet.task}", where=str(subject.version))
+    if of_class is not None and of_class not in columns.classes:
+        raise typer.BadParameter(f"{of_class!r}; allowed: {', '.join(columns.classes) or 'none, there are two outcomes'}", param_hint="--class")
+    if columns.classes and trace is not None:
+        raise typer.BadParameter("traces are written of models with two outcomes", param_hint="--trace")
     key = id_column or columns.row_id
     if key is None:
         raise DatasheetError("the datasheet declares no columns.row_id", where=str(subject.version), hint="Say which column with --id-column")
     parameters, source = ExplanationParameters(), context.table(table)
     source.require(key)
     frame = find_row(source, key, row, source.columns)  # before the model is opened, which takes seconds
+    decided = _decided(context, frame) if columns.classes else None
+    chosen = of_class or decided
+    if chosen is not None:
+        context = context_for_class(context, chosen)
     traced = open_traced(context, parameters)
     explainer = traced.explainer
     source.require(*explainer.explained.features)
@@ -102,6 +124,8 @@ def _explained(context: AuditContext, row: str, id_column: str | None, table: st
         table=table,
         id_column=key,
         row=row,
+        decided=decided,
+        explained_class=chosen,
         explanation=made,
         explainer=explainer.method.explainer,
         background_rows=len(explainer.background),
@@ -114,6 +138,17 @@ def _explained(context: AuditContext, row: str, id_column: str | None, table: st
         seed=context.seed,
         caveats=_caveats(explainer, made, parameters.tolerance),
     )
+
+
+def _decided(context: AuditContext, frame: pd.DataFrame) -> str:
+    """The class that the model decides for."""
+    from rai_pipelines.assessments.scoring import feature_names
+    from rai_pipelines.assessments.security.robust_sample import Outcomes
+
+    model, sheet = context.subject.load_model(), context.subject.datasheet
+    features = list(feature_names(context, model))
+    context.table("evaluation").require(*features)
+    return sheet.columns.classes[int(Outcomes.of(sheet).decisions(model, frame[features], str(context.subject.version))[0])]
 
 
 def _caveats(explainer: Explainer, made: RowExplanation, tolerance: float) -> tuple[str, ...]:
@@ -145,11 +180,20 @@ def _caveats(explainer: Explainer, made: RowExplanation, tolerance: float) -> tu
     return tuple(told)
 
 
+def _of_class(line: str, name: str) -> str:
+    """What is said of the favourable outcome, said of a class."""
+    for of_two, of_several in OF_CLASS.items():
+        line = line.replace(of_two, of_several.format(name))
+    return line
+
+
 def _print(found: ExplainOutput) -> None:
     made = found.explanation
     unit = {"log-odds": "log-odds of the favourable outcome"}.get(made.explained, made.explained)
     lines = [f"{found.model}, the row of the {found.table} table with {found.id_column} = {found.row}", ""]
-    if made.favourable is not None:
+    if found.explained_class is not None:
+        lines += [f"Decision: class {found.decided}.", f"Explained is class {found.explained_class} against all others."]
+    elif made.favourable is not None:
         lines.append(f"Decision: {'favourable' if made.favourable else 'not favourable'}.")
     lines.append(f"{'Score (probability of the favourable outcome)' if made.score is not None else 'Output'}: {made.output:.4g}.")
     lines.append(f"Mean over the rows it is compared with, as {unit}: {made.base:.4g}.")
@@ -174,5 +218,6 @@ def _print(found: ExplainOutput) -> None:
         "model": found.model_digest, "datasheet": found.datasheet_digest, "table": found.data_digest, "inputs of the row": made.inputs_digest,
     }  # fmt: skip
     lines += ["", *(f"{name}: {digest}" for name, digest in digests.items()), f"seed: {found.seed}"]
-    for line in lines:
+    for told in lines:
+        line = told if found.explained_class is None else _of_class(told, found.explained_class)
         out.print(printable(line) if line.strip() else "", markup=False, soft_wrap=True)

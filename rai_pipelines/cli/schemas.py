@@ -28,6 +28,8 @@ def published_schemas() -> dict[str, dict[str, Any]]:
     from rai_pipelines.cli.suites import SuiteCheckOutput
     from rai_pipelines.demo.story import DemoResult
     from rai_pipelines.documents.card import ModelCard
+    from rai_pipelines.documents.checklist import Checklist
+    from rai_pipelines.documents.policy_review import PolicyReviewDocument
     from rai_pipelines.evidence.model import Evidence, Receipt
     from rai_pipelines.governance.cases.tracker_file import TrackerFile
     from rai_pipelines.governance.decisions.statement import Decision
@@ -36,11 +38,29 @@ def published_schemas() -> dict[str, dict[str, Any]]:
     from rai_pipelines.governance.gate.record import GateRecord
     from rai_pipelines.governance.people.directory import Directory
     from rai_pipelines.policy.model import Policy
+    from rai_pipelines.policy.rehearsal.coverage import Coverage
+    from rai_pipelines.policy.rehearsal.difference import PolicyDifference
+    from rai_pipelines.policy.rehearsal.explanation import ControlExplanation
+    from rai_pipelines.policy.rehearsal.replay import Replay
     from rai_pipelines.policy.verdict import Verdict
+    from rai_pipelines.policy.versions.extension import PolicyExtension
+    from rai_pipelines.policy.versions.reviews import PolicyReview
+    from rai_pipelines.policy_life.calibration import Calibration
+    from rai_pipelines.policy_life.publication import Publication
     from rai_pipelines.subjects.datasheet import Datasheet
 
     models: dict[str, type[BaseModel]] = {
         "policy": Policy,
+        "policy-extension": PolicyExtension,
+        "policy-coverage": Coverage,
+        "policy-difference": PolicyDifference,
+        "policy-publication": Publication,
+        "policy-replay": Replay,
+        "policy-calibration": Calibration,
+        "checklist": Checklist,
+        "policy-review": PolicyReview,
+        "policy-review-document": PolicyReviewDocument,
+        "control-explanation": ControlExplanation,
         "datasheet": Datasheet,
         "evidence": Evidence,
         "verdict": Verdict,

@@ -13,12 +13,20 @@ ROBUSTNESS = frozenset(
     {
         "clean_accuracy", "robust_accuracy", "robust_to_clean_ratio", "robust_accuracy_at_budget", "attack_success_rate", "positive_control_success",
         "median_adversarial_distance", "robust_to_clean_gap", "feature_fragility", "corrupted_accuracy", "model_queries", "crash_count",
+        "unsteady_decisions", "unsteady_scores",
     }
 )  # fmt: skip
 PRIVACY_ATTACKS = frozenset(
     {
         "membership_auc", "membership_tpr_at_fpr_1pct", "membership_auc_without_model", "generalisation_gap", "attribute_inference_advantage",
         "dp_epsilon_recomputed", "empirical_epsilon_lower_bound",
+    }
+)  # fmt: skip
+
+POISONING = frozenset(
+    {
+        "refit_agreement", "random_flip_accuracy_drop", "targeted_flip_impact_ratio_change", "row_influence_maximum", "influential_row_share",
+        "contradicted_label_share", "planted_label_auc", "source_removal_loss_change", "harmful_sources",
     }
 )  # fmt: skip
 
@@ -61,6 +69,7 @@ def section_bodies(datasheet: Datasheet | None, evidence: Mapping[str, Evidence]
                 *_robustness(evidence),
                 *_explanations(evidence),
                 *_privacy_attacks(evidence),
+                *_poisoning(evidence),
                 *_drift(evidence),
             )
         ),
@@ -218,9 +227,17 @@ def _explanations(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
     captions = (f"What drives the model ({item.details.get('explainer')}, {item.details.get('explained_output')})", "How good its explanations are")
     parts = zip(captions, (drivers, quality), strict=True)
     return tuple(
-        Table(caption=caption, columns=columns, rows=tuple((m.metric.replace("_", " "), m.attribute or m.group or "", *_figure(m)) for m in found))
+        Table(caption=caption, columns=columns, rows=tuple((m.metric.replace("_", " "), _explained(m), *_figure(m)) for m in found))
         for caption, found in parts
     )
+
+
+def _explained(measurement: Measurement) -> str:
+    """What the figure is about: an input or a group, and of several classes which."""
+    what = measurement.attribute or measurement.group or ""
+    if measurement.outcome is None:
+        return what
+    return f"{what}, class {measurement.outcome}" if what else f"class {measurement.outcome}"
 
 
 def _privacy_attacks(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
@@ -229,6 +246,15 @@ def _privacy_attacks(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
         return ()
     rows = tuple((m.metric.replace("_", " "), m.group or "", m.attribute or "", _words(m)) for m in item.measurements if m.metric in PRIVACY_ATTACKS)
     return (Table(caption="Attacks on the privacy of the training data", columns=("figure", "attack or group", "attribute", "value"), rows=rows),)
+
+
+def _poisoning(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
+    item = evidence.get("poisoning_check")
+    if item is None or item.status is not Status.COMPLETE:
+        return ()
+    shown = [m for m in item.measurements if m.metric in POISONING]
+    rows = tuple((m.metric.replace("_", " "), m.attribute or "", _pair(item, m) if m.comparison else "", m.group or "", _words(m)) for m in shown)
+    return (Table(caption="What wrong training rows would change", columns=("figure", "attribute", "groups", "share or source", "value"), rows=rows),)
 
 
 def _drift(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:

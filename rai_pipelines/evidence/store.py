@@ -9,6 +9,7 @@ Layout of the local store:
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -51,6 +52,9 @@ class EvidenceStore(Protocol):
             How many receipts and how many objects went.
         """
 
+    def folders(self) -> tuple[str, ...]:
+        """The path-safe keys of every model version that something is kept of, sorted."""
+
 
 class LocalEvidenceStore:
     """An `EvidenceStore` in a local folder. Writes are atomic: a reader sees the old file or the new one, never half of one."""
@@ -86,8 +90,8 @@ class LocalEvidenceStore:
         except FileNotFoundError as error:
             raise EvidenceError("is not in the evidence store", where=digest, hint=f"Run the audit again or restore {path}") from error
         try:
-            parsed = json.loads(content)
-            if digest_of(parsed) != digest:
+            # objects are written in canonical form, so that their bytes have the digest; one that was laid out anew is read all the same
+            if "sha256:" + hashlib.sha256(content).hexdigest() != digest and digest_of(json.loads(content)) != digest:
                 raise EvidenceError(
                     "content does not match its digest: it was altered after it was stored",
                     where=str(path),
@@ -134,6 +138,10 @@ class LocalEvidenceStore:
         for path in old:
             path.unlink()
         return gone, len(old)
+
+    def folders(self) -> tuple[str, ...]:
+        root = self.root / "history"
+        return tuple(sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.jsonl")))
 
     def _object_path(self, digest: str) -> Path:
         kind, _, value = digest.partition(":")

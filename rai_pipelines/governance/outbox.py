@@ -35,35 +35,39 @@ class Delivery:
     problem: str | None
 
 
-def put(connection: sa.Connection, kind: str, key: str, payload: Mapping[str, Any], *, now: datetime, anew: bool = False) -> bool:
+def put(
+    connection: sa.Connection, kind: str, key: str, payload: Mapping[str, Any], *, now: datetime, anew: bool = False, joined: str | None = None
+) -> bool:
     """Put a message into the box, in the caller's transaction; whether it is new.
 
-    The same (kind, key) is one message for ever. With `anew` it is to be delivered again: for receivers that are told the present state.
+    The same (kind, key) is one message for ever. With `anew` it is to be delivered again: for receivers that are told the present state. The list
+    that stands under `joined` in the payload is then joined with that of a message that was not delivered yet.
     """
-    found = connection.execute(sa.select(outbox.c.id, outbox.c.generation).where(outbox.c.kind == kind, outbox.c.key == key)).first()
-    content = json.dumps(payload, sort_keys=True)
+    found = connection.execute(sa.select(outbox).where(outbox.c.kind == kind, outbox.c.key == key)).first()
     if found is None:
-        fields = {"kind": kind, "key": key, "payload": content, "created_at": now, "due_at": now, "attempts": 0, "generation": 0}
+        fields = {"kind": kind, "key": key, "payload": _text(payload), "created_at": now, "due_at": now, "attempts": 0, "generation": 0}
         connection.execute(outbox.insert().values(**fields))
         return True
     if anew:
-        fresh = {"payload": content, "due_at": now, "attempts": 0, "done_at": None, "problem": None, "generation": found.generation + 1}
+        if joined is not None and found.done_at is None:
+            payload = {**payload, joined: sorted({*json.loads(found.payload)[joined], *payload[joined]})}
+        fresh = {"payload": _text(payload), "due_at": now, "attempts": 0, "done_at": None, "problem": None, "generation": found.generation + 1}
         connection.execute(outbox.update().where(outbox.c.id == found.id).values(**fresh))
     return False
 
 
-def drain(engine: sa.Engine, deliver: Mapping[str, Deliver], *, now: datetime, limit: int = 500) -> list[Delivery]:
-    """Deliver what is due and of a kind that `deliver` has; what fails is due again later, twice as late each time, at most hourly.
+def drain(engine: sa.Engine, deliver: Mapping[str, Deliver], *, now: datetime, limit: int = 500, key: str | None = None) -> list[Delivery]:
+    """Deliver what is due and of a kind that `deliver` has (only under `key`, when given); what fails is due again later, twice as late each
+    time, at most hourly.
 
-    Two processes can drain at once: each message is claimed by one of them for two minutes.
+    Two processes can drain at once: a message is claimed by one of them for two minutes, and while it is, nobody else delivers it, not even
+    when it has to be told anew: the receiver never hears an older state after a newer one.
     """
+    chosen = sa.select(outbox).where(outbox.c.done_at.is_(None), outbox.c.due_at <= now, _free(now), outbox.c.kind.in_(list(deliver)))
+    if key is not None:
+        chosen = chosen.where(outbox.c.key == key)
     with reading(engine) as connection:
-        due = connection.execute(
-            sa.select(outbox)
-            .where(outbox.c.done_at.is_(None), outbox.c.due_at <= now, outbox.c.kind.in_(list(deliver)))
-            .order_by(outbox.c.due_at, outbox.c.id)
-            .limit(limit)
-        ).all()
+        due = connection.execute(chosen.order_by(outbox.c.due_at, outbox.c.id).limit(limit)).all()
     return [delivery for row in due if (delivery := _attempt(engine, row, deliver[row.kind], now)) is not None]
 
 
@@ -82,11 +86,11 @@ def beat(engine: sa.Engine, name: str, *, now: datetime) -> None:
 
 def _attempt(engine: sa.Engine, row: Any, deliver: Deliver, now: datetime) -> Delivery | None:
     """One delivery; None when another process has it."""
+    lease = now + timedelta(seconds=LEASE_S)
     mine = (outbox.c.id == row.id) & (outbox.c.generation == row.generation)
-    attempts = row.attempts + 1
     with engine.begin() as connection:
-        claim = outbox.update().where(mine, outbox.c.done_at.is_(None), outbox.c.attempts == row.attempts, outbox.c.due_at == row.due_at)
-        if connection.execute(claim.values(attempts=attempts, due_at=now + timedelta(seconds=LEASE_S))).rowcount != 1:
+        claim = outbox.update().where(mine, outbox.c.done_at.is_(None), outbox.c.attempts == row.attempts, _free(now))
+        if connection.execute(claim.values(attempts=row.attempts + 1, claimed_until=lease)).rowcount != 1:
             return None
     problem, asked_s = None, 0.0
     try:
@@ -94,7 +98,17 @@ def _attempt(engine: sa.Engine, row: Any, deliver: Deliver, now: datetime) -> De
     except RaiError as error:
         problem, asked_s = str(error)[:LONGEST_PROBLEM], float(getattr(error, "retry_after_s", 0.0))
     with engine.begin() as connection:
-        pause = max(min(FIRST_PAUSE_S * 2 ** min(attempts - 1, 20), LONGEST_PAUSE_S), asked_s)
+        pause = max(min(FIRST_PAUSE_S * 2 ** min(row.attempts, 20), LONGEST_PAUSE_S), asked_s)
         outcome = {"done_at": now, "problem": None} if problem is None else {"due_at": now + timedelta(seconds=pause), "problem": problem}
-        connection.execute(outbox.update().where(mine).values(**outcome))
-    return Delivery(row.kind, row.key, attempts, problem)
+        connection.execute(outbox.update().where(mine).values(**outcome))  # told anew meanwhile: it is due again as it was put
+        connection.execute(outbox.update().where(outbox.c.id == row.id, outbox.c.claimed_until == lease).values(claimed_until=None))
+    return Delivery(row.kind, row.key, row.attempts + 1, problem)
+
+
+def _free(now: datetime) -> sa.ColumnElement[bool]:
+    """No process has it, or the one that had it is gone."""
+    return outbox.c.claimed_until.is_(None) | (outbox.c.claimed_until <= now)
+
+
+def _text(payload: Mapping[str, Any]) -> str:
+    return json.dumps(payload, sort_keys=True)

@@ -17,12 +17,14 @@ DEVICES = ("null", "zero", "full", "random", "urandom")
 READABLE, OPEN = 0o555, 0o777  # to whichever user the model runs as
 
 
-def show_only_the_model(folder: str, private: str, file_bytes: int, *, namespaces: bool, note: Callable[[str, bool, str], None]) -> Path:
-    """The folder that the model is loaded from: within a file system of system libraries, Python and itself, or a copy."""
+def show_only_the_model(
+    folder: str, private: str, file_bytes: int, *, more: tuple[str, ...] = (), namespaces: bool, note: Callable[[str, bool, str], None]
+) -> Path:
+    """The folder that the model is loaded from: within a file system of system libraries, Python, the folders `more` and itself, or a copy."""
     failed = "there is no mount namespace"
     if namespaces:
         try:
-            how = _build_root(folder, private, file_bytes)
+            how = _build_root(folder, private, file_bytes, more)
             note("file_system", True, "own root of read-only system files and a small private folder in memory")
             note("read_only_model", True, how)
             return Path(SHOWN_MODEL)
@@ -40,11 +42,18 @@ def show_only_the_model(folder: str, private: str, file_bytes: int, *, namespace
 
 
 def _copy_read_only(folder: str, copy: Path) -> None:
-    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    """Files and folders; links as links, since their targets may be anywhere, and no special files."""
+    shutil.copytree(folder, copy, dirs_exist_ok=True, symlinks=True, ignore=_special)
     for parent, _, files in os.walk(copy):
-        for name in files:
-            os.chmod(Path(parent) / name, stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
+        for path in (Path(parent) / name for name in files):
+            if not path.is_symlink():
+                path.chmod(stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
         os.chmod(parent, READABLE)
+
+
+def _special(parent: str, names: list[str]) -> list[str]:
+    modes = {name: os.lstat(os.path.join(parent, name)).st_mode for name in names}
+    return [name for name, mode in modes.items() if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))]
 
 
 def _show_model(folder: str, target: str) -> str:
@@ -61,11 +70,11 @@ def _show_model(folder: str, target: str) -> str:
 
 
 def _others_may_read(path: Path) -> bool:
-    mode = path.stat().st_mode
+    mode = path.lstat().st_mode  # of a link everyone may read where it leads
     return bool(mode & stat.S_IROTH) and (not path.is_dir() or bool(mode & stat.S_IXOTH))
 
 
-def _build_root(folder: str, private: str, file_bytes: int) -> str:
+def _build_root(folder: str, private: str, file_bytes: int, more: tuple[str, ...]) -> str:
     root = str(Path(private) / "root")
     os.mkdir(root)
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
@@ -76,7 +85,7 @@ def _build_root(folder: str, private: str, file_bytes: int) -> str:
         kernel.mount("tmpfs", root + name, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"size={size},nr_inodes=4096,mode=1777")
     os.makedirs(root + SHOWN_HOME)
     os.chmod(root + SHOWN_HOME, OPEN)
-    for path in shown_paths():
+    for path in (*shown_paths(), *more):
         _show(path, root + path)
     shown = _show_model(folder, root + SHOWN_MODEL)
     for device in DEVICES:

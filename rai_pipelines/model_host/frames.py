@@ -1,7 +1,7 @@
 """A pandas frame as plain numbers and texts and back, so that the model sees the very frame that the auditor holds.
 
 Arrow alone does not do: whole numbers with None become floats, categories and text types change, NaN and missing are mixed up. So each
-column says what it was (a JSON description) and its content travels as Arrow arrays. Nothing is pickled either way.
+column says what it was (a JSON description) and its content travels as plain numbers or Arrow arrays. Nothing is pickled either way.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime
 import decimal
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -18,25 +19,27 @@ from rai_pipelines.model_host.wire import WireError
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
+
+    from rai_pipelines.model_host.wire import Content
 
 NUMBERS = "biufMm"
+NAMES_IN_DESCRIPTION, NAME_LENGTH = 1_000, 500  # more or longer names travel as arrays
 MASKED_TYPES = frozenset({"boolean", "Float32", "Float64", *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))})
 
 
-def pack_frame(frame: pd.DataFrame) -> tuple[dict[str, Any], list[pa.Array]]:
+def pack_frame(frame: pd.DataFrame) -> tuple[dict[str, Any], list[Content]]:
     """`frame` as a description and arrays.
 
     Raises:
         ModelError: a column or the index is of a kind that cannot be handed on.
     """
-    arrays: list[pa.Array] = []
+    arrays: list[Content] = []
     described: dict[str, Any] = {
         "rows": len(frame),
-        "columns": _pack_index(frame.columns, arrays),
+        "columns": _pack_names(frame.columns) or _pack_index(frame.columns, arrays),
         "index": _pack_index(frame.index, arrays),
     }
-    types = set(frame.dtypes)
+    types = set(frame.dtypes.tolist())
     first = next(iter(types), None)
     if len(types) == 1 and isinstance(first, np.dtype) and first.kind in "biuf" and first.itemsize <= 8 and len(frame):
         # one block of numbers: its memory layout is kept, because sums over rows and over columns round differently
@@ -48,7 +51,7 @@ def pack_frame(frame: pd.DataFrame) -> tuple[dict[str, Any], list[pa.Array]]:
     return described, arrays
 
 
-def unpack_frame(described: dict[str, Any], arrays: Sequence[pa.Array]) -> pd.DataFrame:
+def unpack_frame(described: dict[str, Any], arrays: Sequence[Content]) -> pd.DataFrame:
     """The frame that `pack_frame` packed; its memory is its own, to be written to."""
     import pandas as pd
 
@@ -67,7 +70,7 @@ def unpack_frame(described: dict[str, Any], arrays: Sequence[pa.Array]) -> pd.Da
     return frame
 
 
-def pack_column(column: pd.Series, arrays: list[pa.Array], *, name: str) -> dict[str, Any]:
+def pack_column(column: pd.Series, arrays: list[Content], *, name: str) -> dict[str, Any]:
     """The description of one column; its content is added to `arrays`."""
     import pandas as pd
 
@@ -101,7 +104,7 @@ def pack_column(column: pd.Series, arrays: list[pa.Array], *, name: str) -> dict
     raise _cannot_travel(name, f"is of the type {dtype}")
 
 
-def unpack_column(part: dict[str, Any], left: Iterator[pa.Array]) -> Any:
+def unpack_column(part: dict[str, Any], left: Iterator[Any]) -> Any:
     """One column's values, of the type that they had."""
     import pandas as pd
 
@@ -111,8 +114,7 @@ def unpack_column(part: dict[str, Any], left: Iterator[pa.Array]) -> Any:
             categories = pd.Index(known, dtype=known.dtype)
             return pd.Categorical.from_codes(unpack_array(part["codes"], left), categories=categories, ordered=part["ordered"])
         case "string":
-            missing = pd.NA if part["missing"] == "NA" else np.nan
-            return pd.array(next(left).to_pylist(), dtype=pd.StringDtype(part["storage"], na_value=missing))
+            return pd.array(next(left).to_pylist(), dtype=_text_type(part["storage"], part["missing"]))
         case "instant":
             return pd.DatetimeIndex(unpack_array(part["instants"], left)).tz_localize("UTC").tz_convert(part["zone"]).array
         case "arrow":
@@ -128,16 +130,14 @@ def unpack_column(part: dict[str, Any], left: Iterator[pa.Array]) -> Any:
     return unpack_array(part, left)
 
 
-def pack_array(values: np.ndarray, arrays: list[pa.Array]) -> dict[str, Any]:
+def pack_array(values: np.ndarray, arrays: list[Content]) -> dict[str, Any]:
     """The description of a one-dimensional NumPy array of numbers, texts or plain Python values.
 
     Raises:
         ValueError: it holds something else; says what.
     """
-    import pyarrow as pa
-
     if values.dtype.kind in NUMBERS and values.dtype.itemsize <= 8:
-        arrays.append(pa.array(np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")))
+        arrays.append(_bytes_of(values))
         return {"kind": "numbers", "type": values.dtype.str}
     if values.dtype.kind == "U":
         _add_texts(values.tolist(), arrays, "text")
@@ -147,7 +147,7 @@ def pack_array(values: np.ndarray, arrays: list[pa.Array]) -> dict[str, Any]:
     raise ValueError(f"is of the type {values.dtype}")
 
 
-def unpack_array(part: dict[str, Any], left: Iterator[pa.Array]) -> np.ndarray:
+def unpack_array(part: dict[str, Any], left: Iterator[Any]) -> np.ndarray:
     """The array that `pack_array` packed."""
     if part["kind"] == "objects":
         return _unpack_objects(part, left)
@@ -156,11 +156,10 @@ def unpack_array(part: dict[str, Any], left: Iterator[pa.Array]) -> np.ndarray:
         return np.array(next(left).to_pylist(), dtype=dtype)
     if dtype.kind not in NUMBERS:
         raise ValueError(f"{dtype} is no type of numbers")
-    raw = next(left).to_numpy(zero_copy_only=True)
-    return (raw != 0) if dtype.kind == "b" else np.array(raw).view(dtype)
+    return _numbers(next(left), dtype)
 
 
-def unpack_answer(part: Any, arrays: Sequence[pa.Array], *, most_bytes: int) -> np.ndarray:
+def unpack_answer(part: Any, arrays: Sequence[Content], *, most_bytes: int) -> np.ndarray:
     """As `unpack_array`, for what an untrusted process sent.
 
     Raises:
@@ -176,7 +175,20 @@ def unpack_answer(part: Any, arrays: Sequence[pa.Array], *, most_bytes: int) -> 
         raise WireError("sent an answer that cannot be read") from error
 
 
-def _pack_index(index: pd.Index, arrays: list[pa.Array]) -> dict[str, Any]:
+def _pack_names(names: pd.Index) -> dict[str, Any] | None:
+    """Few short names of pandas' own text type: within the description, because they are the same for every request."""
+    import pandas as pd
+
+    if not isinstance(names.dtype, pd.StringDtype) or len(names) > NAMES_IN_DESCRIPTION or not isinstance(names.name, str | None):
+        return None
+    texts = names.tolist()
+    if not all(type(text) is str and len(text) <= NAME_LENGTH for text in texts):
+        return None
+    missing = "NA" if names.dtype.na_value is pd.NA else "nan"
+    return {"kind": "names", "name": names.name, "storage": names.dtype.storage, "missing": missing, "texts": texts}
+
+
+def _pack_index(index: pd.Index, arrays: list[Content]) -> dict[str, Any]:
     import pandas as pd
 
     if index.name is not None and not isinstance(index.name, str | int):
@@ -185,11 +197,16 @@ def _pack_index(index: pd.Index, arrays: list[pa.Array]) -> dict[str, Any]:
         return {"kind": "range", "name": index.name, "range": [index.start, index.stop, index.step]}
     if isinstance(index, pd.MultiIndex):
         raise _cannot_travel("the index", "has several levels")
+    if isinstance(index.dtype, np.dtype) and index.dtype.kind in NUMBERS and index.dtype.itemsize <= 8:
+        return {"kind": "index", "name": index.name, "values": pack_array(index.to_numpy(), arrays)}
     return {"kind": "index", "name": index.name, "values": pack_column(pd.Series(index), arrays, name="the index")}
 
 
-def _unpack_index(part: dict[str, Any], left: Iterator[pa.Array]) -> pd.Index:
+def _unpack_index(part: dict[str, Any], left: Iterator[Any]) -> pd.Index:
     import pandas as pd
+
+    if part["kind"] == "names":
+        return _names(part["name"], part["storage"], part["missing"], tuple(part["texts"]))
 
     if part["kind"] == "range":
         start, stop, step = part["range"]
@@ -197,6 +214,24 @@ def _unpack_index(part: dict[str, Any], left: Iterator[pa.Array]) -> pd.Index:
     values = unpack_column(part["values"], left)
     made: pd.Index = pd.Index(values, dtype=values.dtype, name=part["name"])
     return made
+
+
+@lru_cache(maxsize=8)
+def _names(name: str | None, storage: Literal["python", "pyarrow"], missing: str, texts: tuple[str, ...]) -> pd.Index:
+    import pandas as pd
+
+    made: pd.Index = pd.Index(texts, dtype=_text_type(storage, missing), name=name)
+    return made
+
+
+def _text_type(storage: Literal["python", "pyarrow"], missing: str) -> Any:
+    """The auditor's text type; plain objects where the model's own pandas is older than that type (2.3)."""
+    import pandas as pd
+
+    try:
+        return pd.StringDtype(storage, na_value=pd.NA if missing == "NA" else np.nan)
+    except TypeError:
+        return object
 
 
 _WRITTEN: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
@@ -208,7 +243,7 @@ _WRITTEN: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
 }
 
 
-def _pack_objects(values: list[Any], arrays: list[pa.Array]) -> dict[str, Any]:
+def _pack_objects(values: list[Any], arrays: list[Content]) -> dict[str, Any]:
     """Plain Python values: texts alone, or a tag per value and the values of each tag together."""
     import pyarrow as pa
 
@@ -218,13 +253,13 @@ def _pack_objects(values: list[Any], arrays: list[pa.Array]) -> dict[str, Any]:
     named = [_tag(value) for value in values]
     tags = sorted(set(named))
     place = {tag: number for number, tag in enumerate(tags)}
-    arrays.append(pa.array(np.array([place[tag] for tag in named], dtype=np.int32)))
+    arrays.append(_bytes_of(np.array([place[tag] for tag in named], dtype=np.int32)))
     for tag in tags:
         held = [value for value, own in zip(values, named, strict=True) if own == tag]
         if tag.startswith("numpy "):
-            arrays.append(pa.array(np.array(held, dtype=tag[6:]).view(f"u{np.dtype(tag[6:]).itemsize}")))
+            arrays.append(_bytes_of(np.array(held, dtype=tag[6:])))
         elif tag == "float":
-            arrays.append(pa.array(np.array(held, dtype=np.float64)))
+            arrays.append(_bytes_of(np.array(held, dtype=np.float64)))
         elif tag == "bytes":
             arrays.append(pa.array(held, type=pa.large_binary()))
         elif tag == "bool":
@@ -250,15 +285,15 @@ def _tag(value: Any) -> str:
     raise ValueError(f"holds a value of the type {kind.__name__}")
 
 
-def _unpack_objects(part: dict[str, Any], left: Iterator[pa.Array]) -> np.ndarray:
+def _unpack_objects(part: dict[str, Any], left: Iterator[Any]) -> np.ndarray:
     if part["tags"] is None:
         return _objects(next(left).to_pylist())
-    numbers = next(left).to_numpy()
+    numbers = _numbers(next(left), np.dtype(np.int32)).tolist()
     held = [_values_of(tag, left) for tag in part["tags"]]
     return _objects([next(held[number]) for number in numbers])
 
 
-def _values_of(tag: str, left: Iterator[pa.Array]) -> Iterator[Any]:
+def _values_of(tag: str, left: Iterator[Any]) -> Iterator[Any]:
     import itertools
 
     import pandas as pd
@@ -270,10 +305,24 @@ def _values_of(tag: str, left: Iterator[pa.Array]) -> Iterator[Any]:
         dtype = np.dtype(tag[6:])
         if dtype.kind not in NUMBERS:
             raise ValueError(f"{dtype} is no type of numbers")
-        return iter(list(np.array(found.to_numpy()).view(dtype)))
+        return iter(list(_numbers(found, dtype)))
+    if tag == "float":
+        return iter(_numbers(found, np.dtype(np.float64)).tolist())
     if tag in _WRITTEN:
         return iter([_WRITTEN[tag][2](text) for text in found.to_pylist()])
     return iter(found.to_pylist())
+
+
+def _bytes_of(values: np.ndarray) -> np.ndarray:
+    """Numbers as they lie in memory, shape (bytes,)."""
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+
+
+def _numbers(found: Any, dtype: np.dtype[Any]) -> np.ndarray:
+    """Numbers of those bytes, in memory of their own."""
+    if not isinstance(found, np.ndarray):
+        raise ValueError("numbers are sent as bytes")
+    return (found != 0) if dtype.kind == "b" else found.copy().view(dtype)
 
 
 def _objects(values: list[Any]) -> np.ndarray:
@@ -282,7 +331,7 @@ def _objects(values: list[Any]) -> np.ndarray:
     return made
 
 
-def _add_texts(values: list[Any], arrays: list[pa.Array], name: str) -> None:
+def _add_texts(values: list[Any], arrays: list[Content], name: str) -> None:
     import pyarrow as pa
 
     try:

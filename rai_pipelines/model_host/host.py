@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -15,11 +16,12 @@ from pydantic import JsonValue
 
 from rai_pipelines import errors
 from rai_pipelines.errors import ModelError, RaiError
-from rai_pipelines.model_host.isolation import NEEDED_FOR_PROGRAMS, HostLimits, Isolation, Measure
+from rai_pipelines.model_host.confined_scan import scan_confined
+from rai_pipelines.model_host.isolation import NEEDED_FOR_PROGRAMS, HostLimits, Isolation, read_isolation
+from rai_pipelines.model_host.own_environment import OwnEnvironment, own_environment
 from rai_pipelines.model_host.process import Ended, ModelProcess
-from rai_pipelines.model_host.scan import scan_model_files
 from rai_pipelines.model_host.scan_parts import COMPRESSIONS, Verdict, one_line
-from rai_pipelines.model_host.wire import WireError, as_table, unpack_arrays, unpack_table
+from rai_pipelines.model_host.wire import WireError, lay_out, take_apart, unpack_table
 from rai_pipelines.subjects.datasheet import Datasheet
 from rai_pipelines.subjects.model_files import checked_decisions, checked_scores
 from rai_pipelines.subjects.model_formats import PICKLE_SUFFIXES
@@ -34,18 +36,37 @@ PROGRAM_FORMATS = ("pickle", "joblib", "npy_objects", *COMPRESSIONS)
 WHERE = "the model's process"
 
 
-def hosted_loader(*, trusted_skops_types: tuple[str, ...] = (), trust_pickles: bool = False, limits: HostLimits | None = None) -> ModelLoader:
+def hosted_loader(
+    *,
+    trusted_skops_types: tuple[str, ...] = (),
+    trust_pickles: bool = False,
+    environments: Path | None = None,
+    limits: HostLimits | None = None,
+) -> ModelLoader:
     """A loader that scans a version's files and then loads the model in a confined process.
+
+    With `environments`, a folder, a version that has a `requirements.txt` runs with the libraries named there, which are kept in that folder.
 
     Raises, when it is called:
         ModelMissing: there is no model file.
-        ModelError: a file is dangerous; a pickle could not be scanned to its end; or whatever `load_model_files` refuses.
+        ModelError: a file is dangerous; a pickle could not be scanned to its end; the model's own environment cannot be built; or whatever
+            `load_model_files` refuses.
     """
-    return partial(_load, trusted_skops_types=trusted_skops_types, trust_pickles=trust_pickles, limits=limits or HostLimits())
+    return partial(
+        _load, trusted_skops_types=trusted_skops_types, trust_pickles=trust_pickles, environments=environments, limits=limits or HostLimits()
+    )
 
 
-def _load(folder: Path, datasheet: Datasheet, *, trusted_skops_types: tuple[str, ...], trust_pickles: bool, limits: HostLimits) -> HostedModel:
-    report = scan_model_files(folder, trusted_skops_types=trusted_skops_types)
+def _load(
+    folder: Path,
+    datasheet: Datasheet,
+    *,
+    trusted_skops_types: tuple[str, ...],
+    trust_pickles: bool,
+    environments: Path | None,
+    limits: HostLimits,
+) -> HostedModel:
+    report, _ = scan_confined(folder, trusted_skops_types=trusted_skops_types)
     dangerous = report.with_verdict(Verdict.DANGEROUS)
     if dangerous:
         first = dangerous[0]
@@ -61,13 +82,17 @@ def _load(folder: Path, datasheet: Datasheet, *, trusted_skops_types: tuple[str,
             where=one_line(unread[0].path),
             hint="Save the model with skops, as LightGBM text or as ONNX",
         )
-    return HostedModel(folder, datasheet, trusted_skops_types=trusted_skops_types, trust_pickles=trust_pickles, limits=limits)
+    environment = own_environment(folder, environments) if environments is not None else None
+    return HostedModel(
+        folder, datasheet, trusted_skops_types=trusted_skops_types, trust_pickles=trust_pickles, environment=environment, limits=limits
+    )
 
 
 class HostedModel:
     """A `LoadedModel` whose every answer comes from a confined process. A context manager; also ended when it goes away.
 
-    The files are not scanned here: `hosted_loader` does that first. `isolation` says what confines the process.
+    The files are not scanned here: `hosted_loader` does that first. `isolation` says what confines the process, `environment` whose libraries
+    it has (None: the auditor's).
 
     Raises:
         ModelMissing, ModelError: as `load_model_files`; also when the process ends, is too slow, or answers with anything but valid data.
@@ -80,9 +105,12 @@ class HostedModel:
         *,
         trusted_skops_types: tuple[str, ...] = (),
         trust_pickles: bool = False,
+        environment: OwnEnvironment | None = None,
         limits: HostLimits | None = None,
     ) -> None:
         self.limits = limits or HostLimits()
+        self.environment = environment
+        self.deadline: float | None = None  # on the monotonic clock: requests end then at the latest; whoever asks sets it
         self._folder = folder
         self._load_request = {
             "do": "load",
@@ -139,17 +167,17 @@ class HostedModel:
         from rai_pipelines.model_host.frames import pack_frame, unpack_answer
 
         if self.features is not None:
-            wanted = [name for name in self.features if name in frame.columns]
-            frame = frame[wanted] if list(frame.columns) != wanted else frame
-        described, arrays = pack_frame(frame)
+            given = frame.columns.tolist()
+            wanted = [name for name in self.features if name in given]
+            frame = frame[wanted] if given != wanted else frame
+        described, contents = pack_frame(frame)
+        layout, items = lay_out(contents)
         with self._lock, self._sound():
-            header, payloads = self._ask({"do": what, "frame": described}, [as_table(arrays)], self.limits.request_s)
+            header, payloads = self._ask({"do": what, "frame": described, "layout": layout}, items, self.limits.request_s)
             part = header.get("array")
             if part is None:
                 return None
-            if len(payloads) != 1:
-                raise WireError("sent an answer that is none")
-            return unpack_answer(part, unpack_arrays(payloads[0], untrusted=True), most_bytes=self.limits.answer_bytes)
+            return unpack_answer(part, take_apart(header.get("layout"), payloads, untrusted=True), most_bytes=self.limits.answer_bytes)
 
     @contextmanager
     def _sound(self) -> Iterator[None]:
@@ -164,10 +192,10 @@ class HostedModel:
     def _start(self) -> tuple[str, tuple[str, ...] | None, Isolation]:
         """A new process with the model loaded."""
         self._starts += 1
-        self._process = process = ModelProcess(self._folder, self.limits)
+        self._process = process = ModelProcess(self._folder, self.limits, self.environment.folder if self.environment else None)
         try:
             with self._sound():
-                isolation = _read_isolation(self._receive(process))
+                isolation = read_isolation(self._receive(process))
                 self._refuse_programs_without(isolation)
                 header, _ = self._exchange(process, self._load_request, [], self.limits.start_s)
                 flavor, features = header.get("flavor"), header.get("features")
@@ -193,7 +221,7 @@ class HostedModel:
                 hint="Allow namespaces to this container, or save the model with skops, as LightGBM text or as ONNX",
             )
 
-    def _ask(self, header: Mapping[str, Any], tables: Sequence[pa.Table], within_s: float) -> tuple[Mapping[str, Any], list[memoryview]]:
+    def _ask(self, header: Mapping[str, Any], tables: Sequence[pa.Table | np.ndarray], within_s: float) -> tuple[Mapping[str, Any], list[memoryview]]:
         """The answer of the running process, or of a new one when it has ended."""
         if self._closed:
             raise ModelError("was closed", where=WHERE, hint="Load the model again")
@@ -208,8 +236,10 @@ class HostedModel:
         return self._exchange(self._process, header, tables, within_s)
 
     def _exchange(
-        self, process: ModelProcess, header: Mapping[str, Any], tables: Sequence[pa.Table], within_s: float
+        self, process: ModelProcess, header: Mapping[str, Any], tables: Sequence[pa.Table | np.ndarray], within_s: float
     ) -> tuple[Mapping[str, Any], list[memoryview]]:
+        if self.deadline is not None:
+            within_s = max(0.0, min(within_s, self.deadline - time.monotonic()))
         try:
             answer, found = process.ask(header, tables, within_s)
         except Ended as error:
@@ -217,13 +247,6 @@ class HostedModel:
         if "error" in answer:
             raise _error_of(answer["error"], self.limits)
         return answer, found
-
-
-def _read_isolation(header: Mapping[str, Any]) -> Isolation:
-    measures = header.get("measures")
-    if not isinstance(measures, list) or not all(isinstance(item, list) and len(item) == 3 for item in measures):
-        raise WireError("did not say what confines it")
-    return Isolation(tuple(Measure(str(name), in_force is True, one_line(str(how))) for name, in_force, how in measures))
 
 
 def _error_of(told: Any, limits: HostLimits) -> Exception:

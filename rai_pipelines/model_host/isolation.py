@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -58,3 +58,18 @@ class Isolation:
     def details(self) -> Mapping[str, JsonValue]:
         """By name, as JSON for evidence."""
         return {measure.name: {"in_force": measure.in_force, "how": measure.how} for measure in self.measures}
+
+
+def read_isolation(header: Mapping[str, Any]) -> Isolation:
+    """What a process said about its confinement before it touched anything.
+
+    Raises:
+        WireError: it said nothing of the kind.
+    """
+    from rai_pipelines.model_host.scan_parts import one_line
+    from rai_pipelines.model_host.wire import WireError
+
+    measures = header.get("measures")
+    if not isinstance(measures, list) or not all(isinstance(item, list) and len(item) == 3 for item in measures):
+        raise WireError("did not say what confines it")
+    return Isolation(tuple(Measure(str(name), in_force is True, one_line(str(how))) for name, in_force, how in measures))

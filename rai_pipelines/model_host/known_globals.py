@@ -108,6 +108,8 @@ HARMLESS = TRUSTED_TYPES | _names(
     sklearn.utils._bunch.Bunch sklearn.utils._tags.Tags sklearn._loss.loss.HalfMultinomialLoss sklearn._loss.loss.HalfSquaredError
     sklearn._loss._loss.CyHalfBinomialLoss sklearn._loss._loss.CyHalfMultinomialLoss sklearn._loss._loss.CyHalfSquaredError
     sklearn._loss.link.LogitLink sklearn._loss.link.IdentityLink sklearn._loss.link.Interval sklearn._loss.link.MultinomialLogit
+    torch._utils._rebuild_tensor_v2 torch._utils._rebuild_parameter torch.FloatStorage torch.DoubleStorage torch.HalfStorage torch.BFloat16Storage
+    torch.LongStorage torch.IntStorage torch.ShortStorage torch.CharStorage torch.ByteStorage torch.BoolStorage
     """
 )
 

@@ -44,6 +44,7 @@ class Plan:
     protocol: tuple[int, int]  # requests in, answers out
     shared: int | None  # memory that requests lie in
     limits: HostLimits
+    libraries: str | None = None  # folder of the model's own packages; absent: those of this Python
 
 
 def run_confined(plan: Plan, serve: Callable[[Path, tuple[Measure, ...]], None]) -> NoReturn:
@@ -151,7 +152,8 @@ def _guard(
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     os.close(plan.lifeline)
-    folder = show_only_the_model(plan.folder, plan.private, plan.limits.file_bytes, namespaces=namespaces, note=note)
+    own = (plan.libraries,) if plan.libraries is not None else ()
+    folder = show_only_the_model(plan.folder, plan.private, plan.limits.file_bytes, more=own, namespaces=namespaces, note=note)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     model = os.fork()
     if model == 0:
@@ -200,7 +202,8 @@ def _confine_and_serve(
     for name, kind, bound, how in bounds:
         _try(note, name, how, lambda kind=kind, bound=bound: resource.setrlimit(kind, bound))  # type: ignore[misc]
     resource.setrlimit(resource.RLIMIT_NPROC, (limits.processes, limits.processes))
-    unprivileged = _become_unprivileged(note, isolated=measures["file_system"].in_force)
+    own = (plan.libraries,) if plan.libraries is not None else ()
+    unprivileged = _become_unprivileged(note, isolated=measures["file_system"].in_force, libraries=own)
     counted = unprivileged and os.getuid() != 0
     uncounted = f"the kernel does not count root's processes; the guard ends the model when it sees more than {limits.processes}"
     note("process_count", counted, f"{limits.processes} processes and threads" if counted else uncounted)
@@ -214,12 +217,12 @@ def _confine_and_serve(
     return 0
 
 
-def _become_unprivileged(note: Callable[[str, bool, str], None], *, isolated: bool) -> bool:
+def _become_unprivileged(note: Callable[[str, bool, str], None], *, isolated: bool, libraries: tuple[str, ...]) -> bool:
     """A user of its own for a root auditor, and no capabilities in any case."""
     how = "no capabilities"
     if os.getuid() == 0 and _in_first_user_namespace():
-        if not isolated and not _readable_by_all():
-            note("user", False, "stays root: without an own file system others could not read this Python")
+        if not isolated and not _readable_by_all(libraries):
+            note("user", False, "stays root: without an own file system others could not read this Python or the model's libraries")
         else:
             for user in (FIRST_PRIVATE_UID + os.getppid() + int.from_bytes(os.urandom(2), "big") * 2**10, NOBODY):
                 try:
@@ -247,8 +250,8 @@ def _in_first_user_namespace() -> bool:
         return False
 
 
-def _readable_by_all() -> bool:
-    folders = {path for start in shown_paths() for path in (Path(start), *Path(start).parents)}
+def _readable_by_all(libraries: tuple[str, ...]) -> bool:
+    folders = {path for start in (*shown_paths(), *libraries) for path in (Path(start), *Path(start).parents)}
     return all(path.stat().st_mode & stat.S_IXOTH for path in folders if path.is_dir())
 
 

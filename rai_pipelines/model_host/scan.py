@@ -66,10 +66,44 @@ def scan_model_files(folder: Path, *, trusted_skops_types: tuple[str, ...] = (),
     Raises:
         ModelMissing: there is no such folder.
     """
+    return ScanReport(
+        tuple(
+            judge_by_name(path, folder)
+            or scan_file(path, path.relative_to(folder).as_posix(), trusted_skops_types=trusted_skops_types, limits=limits or ScanLimits())
+            for path in listed_files(folder)
+        )
+    )
+
+
+def listed_files(folder: Path) -> list[Path]:
+    """Files, links and special files below `folder`, in order.
+
+    Raises:
+        ModelMissing: there is no such folder, or it is not readable.
+    """
     if not folder.is_dir():
         raise ModelMissing("the version has no folder of model files", hint="Register the model's files")
-    budget = Budget(limits or ScanLimits())
-    return ScanReport(tuple(_scan_file(path, folder, trusted_skops_types, budget) for path in sorted(_entries(folder))))
+    return sorted(_entries(folder))
+
+
+def judge_by_name(path: Path, folder: Path) -> FileScan | None:
+    """What a link or a special file comes down to; None for a file that has to be read."""
+    name = path.relative_to(folder).as_posix()
+    if path.is_symlink():
+        return _scan_link(path, folder, name)
+    if not stat.S_ISREG(path.lstat().st_mode):  # opening a named pipe would wait for ever
+        return FileScan(name, "special", Verdict.NOT_SCANNABLE, ("is neither a file nor a folder",))
+    return None
+
+
+def scan_file(path: Path, name: str, *, trusted_skops_types: tuple[str, ...], limits: ScanLimits) -> FileScan:
+    """Read one regular file, which the report calls `name`."""
+    try:
+        with path.open("rb") as stream:
+            parts = tuple(scan_content(stream, name, trusted_skops_types=trusted_skops_types, budget=Budget(limits)))
+    except OSError as error:
+        return FileScan(name, "unknown", Verdict.NOT_SCANNABLE, (f"cannot be read ({error.strerror})",))
+    return _summed_up(name, parts)
 
 
 def _entries(folder: Path) -> Iterator[Path]:
@@ -81,20 +115,6 @@ def _entries(folder: Path) -> Iterator[Path]:
 
 def _raise(error: OSError) -> None:
     raise ModelMissing(f"a folder of the model is not readable ({error.strerror})", hint="Check the permissions of the model's files") from error
-
-
-def _scan_file(path: Path, folder: Path, trusted: tuple[str, ...], budget: Budget) -> FileScan:
-    name = path.relative_to(folder).as_posix()
-    if path.is_symlink():
-        return _scan_link(path, folder, name)
-    if not stat.S_ISREG(path.lstat().st_mode):  # opening a named pipe would wait for ever
-        return FileScan(name, "special", Verdict.NOT_SCANNABLE, ("is neither a file nor a folder",))
-    try:
-        with path.open("rb") as stream:
-            parts = tuple(scan_content(stream, name, trusted_skops_types=trusted, budget=budget.fresh()))
-    except OSError as error:
-        return FileScan(name, "unknown", Verdict.NOT_SCANNABLE, (f"cannot be read ({error.strerror})",))
-    return _summed_up(name, parts)
 
 
 def _scan_link(path: Path, folder: Path, name: str) -> FileScan:

@@ -189,11 +189,27 @@ def describe_zip(
         return "skops", [_skops(stream, place)], frozenset()
     if "config.json" in names and {"metadata.json", "model.weights.h5"} & names:
         return "keras", [_keras(archive, place)], frozenset()
+    graph = next((name for name in names if name == "models/model.json" or name.endswith("/models/model.json")), None)
+    if graph is not None:
+        return "pt2", [], _raw_weights(archive, graph.removesuffix("models/model.json"))
     roots = {name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")}
     tensors = frozenset(name for name in names for root in roots if name.startswith(root + "data/") and name.removeprefix(root + "data/").isdigit())
     if roots:
         return "pytorch", [], tensors
     return ("npz" if names and all(name.endswith(".npy") for name in names) else "zip"), [], frozenset()
+
+
+def _raw_weights(archive: zipfile.ZipFile, root: str) -> frozenset[str]:
+    """The members of an archive of torch.export that it says are raw numbers; the network is read from these and from JSON alone."""
+    found = set()
+    for folder in ("weights", "constants"):
+        try:
+            config = json.loads(archive.read(f"{root}data/{folder}/model_{folder}_config.json"))["config"]
+            paths = [str(told["path_name"]) for told in config.values() if told.get("use_pickle") is False]
+        except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+            continue
+        found |= {f"{root}data/{folder}/{path}" for path in paths if path.startswith(("weight_", "tensor_")) and "/" not in path}
+    return frozenset(found)
 
 
 def _skops(stream: IO[bytes], place: Place) -> Part:

@@ -1,6 +1,7 @@
 """The model's side: started by `host` as a program, confined by `sandbox`, it loads one model and answers requests until the pipe closes.
 
-Only what the format needs is imported. Nothing that the model prints reaches the protocol.
+Only what the format needs is imported, and nothing but Python's own library before the process is confined: the libraries may be the model's.
+Nothing that the model prints reaches the protocol.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from rai_pipelines.model_host.isolation import HostLimits, Measure
 from rai_pipelines.model_host.sandbox import Plan, run_confined
 
 MOST_REQUEST_BYTES = 2**34
+NEEDED = ("numpy", "pyarrow", "pandas", "pydantic", "yaml", "rfc8785")  # of a model's own environment; see own_environment.HOST_NEEDS
 
 
 def main() -> None:
     """Read the plan from the only argument, and serve."""
     given = json.loads(sys.argv[1])
     limits = HostLimits(**given["limits"])
-    plan = Plan(given["folder"], given["private"], given["lifeline"], tuple(given["protocol"]), given["shared"], limits)
+    plan = Plan(given["folder"], given["private"], given["lifeline"], tuple(given["protocol"]), given["shared"], limits, given["libraries"])
     run_confined(plan, lambda folder, measures: Server(plan, folder).serve(measures))
 
 
@@ -34,6 +36,9 @@ class Server:
         self.shared = plan.shared
         self.folder = folder
         self.model: Any = None
+        self.libraries = plan.libraries
+        if plan.libraries is not None:  # only now, where nothing can reach further; and its start-up files (.pth) are not run
+            sys.path.append(plan.libraries)
 
     def serve(self, measures: tuple[Measure, ...]) -> None:
         """Report what confines this process, then answer until the auditor closes the pipe."""
@@ -61,6 +66,8 @@ class Server:
         match header["do"]:
             case "load":
                 return self._load(header), []
+            case "scan":
+                return self._scan(header), []
             case "predict" | "score":
                 return self._query(header, payloads)
             case "run":
@@ -68,6 +75,7 @@ class Server:
         raise ValueError("no such request")
 
     def _load(self, header: Mapping[str, Any]) -> dict[str, Any]:
+        self._check_libraries()
         from rai_pipelines.subjects.datasheet import Datasheet
         from rai_pipelines.subjects.model_files import load_model_files
 
@@ -80,19 +88,47 @@ class Server:
         features = self.model.features
         return {"flavor": self.model.flavor, "features": None if features is None else list(features)}
 
+    def _scan(self, header: Mapping[str, Any]) -> dict[str, Any]:
+        from rai_pipelines.model_host.scan import scan_file
+        from rai_pipelines.model_host.scan_parts import ScanLimits
+
+        name = header["path"]
+        found = scan_file(
+            self.folder / name, name, trusted_skops_types=tuple(header["trusted_skops_types"]), limits=ScanLimits(**header["limits"])
+        )  # fmt: skip
+        return {"scan": {"format": found.format, "verdict": found.verdict.value, "reasons": list(found.reasons)}}
+
+    def _check_libraries(self) -> None:
+        """A model's own libraries may be too old, or may not fit each other: say which, before something else fails because of it."""
+        if self.libraries is None:
+            return
+        from importlib import import_module
+
+        from rai_pipelines.errors import ModelError
+
+        for name in NEEDED:
+            try:
+                import_module(name)
+            except ImportError as error:
+                raise ModelError(
+                    f"the model's own environment does not serve the host: {name} cannot be imported ({error})",
+                    hint="Change requirements.txt, or set RAI_MODEL_ENVIRONMENT=shared",
+                ) from error
+
     def _query(self, header: Mapping[str, Any], payloads: list[memoryview]) -> tuple[dict[str, Any], list[Any]]:
         import numpy as np
 
         from rai_pipelines.model_host.frames import pack_array, unpack_frame
-        from rai_pipelines.model_host.wire import as_table, pack_table, unpack_arrays
+        from rai_pipelines.model_host.wire import lay_out, pack_items, take_apart
 
-        frame = unpack_frame(header["frame"], unpack_arrays(payloads[0], untrusted=False))
+        frame = unpack_frame(header["frame"], take_apart(header["layout"], payloads, untrusted=False))
         found = self.model.predict(frame) if header["do"] == "predict" else self.model.score(frame)
         if found is None:
             return {"array": None}, []
         arrays: list[Any] = []
         described = pack_array(np.asarray(found), arrays)
-        return {"array": described}, [pack_table(as_table(arrays))]
+        layout, items = lay_out(arrays)
+        return {"array": described, "layout": layout}, pack_items(items)
 
     def _run(self, header: Mapping[str, Any], payloads: list[memoryview]) -> tuple[dict[str, Any], list[Any]]:
         from rai_pipelines.evidence.canonical import plain

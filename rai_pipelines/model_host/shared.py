@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 SHARED_BYTES = 64 * 2**20  # only pages that were written to take memory
@@ -40,22 +41,27 @@ class RequestMemory:
             return
         self.descriptor = descriptor
 
-    def write(self, tables: Sequence[pa.Table]) -> list[tuple[int, int]] | None:
-        """Write tables as Arrow streams; where each lies (start, bytes). None when they do not fit: then a pipe has to do."""
+    def write(self, items: Sequence[pa.Table | np.ndarray]) -> list[tuple[int, int]] | None:
+        """Write tables as Arrow streams, and bytes as they are; where each lies (start, bytes). None when they do not fit: then a pipe has to do."""
+        import numpy as np
         import pyarrow as pa
 
         from rai_pipelines.model_host.wire import write_table
 
-        if self._view is None or sum(table.nbytes + ROOM_FOR_SCHEMA for table in tables) > SHARED_BYTES:
+        if self._view is None or sum(item.nbytes + ROOM_FOR_SCHEMA for item in items) > SHARED_BYTES:
             return None
         places, start = [], 0
         try:
             with memoryview(self._view) as view:
-                for table in tables:
-                    sink = pa.FixedSizeBufferWriter(pa.py_buffer(view[start:]))
-                    write_table(table, sink)
-                    size = sink.tell()
-                    sink.close()
+                for item in items:
+                    if isinstance(item, np.ndarray):
+                        size = item.nbytes
+                        view[start : start + size] = item.data
+                    else:
+                        sink = pa.FixedSizeBufferWriter(pa.py_buffer(view[start:]))
+                        write_table(item, sink)
+                        size = sink.tell()
+                        sink.close()
                     places.append((start, size))
                     start += -(-size // ALIGNMENT) * ALIGNMENT
         except (pa.ArrowException, OSError, BufferError):  # a schema that takes more than its room

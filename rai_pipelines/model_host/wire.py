@@ -1,6 +1,7 @@
-"""What goes over the pipes between auditor and model: a length-prefixed message of a JSON header and Arrow streams. Nothing is ever unpickled.
+"""What goes over the pipes between auditor and model: a length-prefixed message of a JSON header, Arrow streams, and numbers as they lie in memory.
 
-What comes from the model's side is read with `untrusted=True`: sizes, message kinds, compression and types are checked before use.
+Nothing is ever unpickled. What comes from the model's side is read with `untrusted=True`: sizes, message kinds, compression and types are checked
+before use. Numbers need no Arrow: their bytes have no structure that could be wrong, and a stream costs more than a small model's answer.
 """
 
 from __future__ import annotations
@@ -8,10 +9,13 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+
+    Content: TypeAlias = np.ndarray | pa.Array  # plain numbers (as bytes), or what needs Arrow
 
 PREFIX = struct.Struct(">4sIQ")  # mark, bytes of the header, bytes of the payload
 MARK = b"RAI1"
@@ -55,6 +59,40 @@ def read_message(read: Callable[[int], Any], *, most_bytes: int) -> tuple[dict[s
     return header, [payload[start : start + size] for start, size in zip(places, sizes, strict=True)]
 
 
+def lay_out(contents: Sequence[Content]) -> tuple[list[int | None], list[pa.Table | np.ndarray]]:
+    """What to send for `contents`, and how to find each there: the bytes of plain numbers, None for what travels in one Arrow stream before them."""
+    import numpy as np
+
+    plain = [content for content in contents if isinstance(content, np.ndarray)]
+    others = [content for content in contents if not isinstance(content, np.ndarray)]
+    layout = [content.nbytes if isinstance(content, np.ndarray) else None for content in contents]
+    return layout, [*([as_table(others)] if others else []), *plain]
+
+
+def take_apart(layout: Any, payloads: Sequence[memoryview], *, untrusted: bool) -> list[Content]:
+    """The contents that `lay_out` laid out; numbers are bytes, in the memory of the payload.
+
+    Raises:
+        WireError: with `untrusted`, layout and payloads do not agree.
+    """
+    import numpy as np
+
+    streamed = isinstance(layout, list) and None in layout
+    if untrusted and (
+        not isinstance(layout, list)
+        or not all(size is None or type(size) is int for size in layout)
+        or [size for size in layout if size is not None] != [payload.nbytes for payload in payloads[streamed:]]
+    ):
+        raise WireError("sent numbers that do not add up")
+    arrays = iter(unpack_arrays(payloads[0], untrusted=untrusted) if streamed else ())
+    numbers = iter(payloads[streamed:])
+    try:
+        found = [next(arrays) if size is None else np.frombuffer(next(numbers), dtype=np.uint8) for size in layout]
+    except StopIteration as error:
+        raise WireError("sent fewer arrays than it says") from error
+    return found
+
+
 def as_table(arrays: Sequence[pa.Array]) -> pa.Table:
     """Arrays of different lengths as one table: a single row with one list per array, without copying their values."""
     import pyarrow as pa
@@ -91,6 +129,13 @@ def pack_table(table: pa.Table) -> pa.Buffer:
     sink = pa.BufferOutputStream()
     write_table(table, sink)
     return sink.getvalue()
+
+
+def pack_items(items: Sequence[pa.Table | np.ndarray]) -> list[Any]:
+    """Tables as Arrow streams, bytes as they are."""
+    import numpy as np
+
+    return [item if isinstance(item, np.ndarray) else pack_table(item) for item in items]
 
 
 def write_table(table: pa.Table, sink: pa.NativeFile) -> None:

@@ -10,7 +10,6 @@ from typing import TypeVar
 import dagster as dg
 
 from rai_pipelines.audit import Auditor
-from rai_pipelines.documents.card import render_markdown
 from rai_pipelines.errors import DatabaseError, RaiError, RegistryUnavailable
 from rai_pipelines.orchestration.checks import VERDICT_ASSET, check_results, check_specs, compliant_result, controls_on
 from rai_pipelines.orchestration.metadata import card_metadata, evidence_metadata, gate_metadata, verdict_metadata
@@ -39,7 +38,10 @@ DEPENDENCIES = {
     "explainability_report": ("data_validation", "model_scan"),
     "proof_certificates": ("data_validation", "model_scan"),
     "privacy_attacks": ("data_validation", "model_scan"),
+    "poisoning_check": ("data_validation", "model_scan"),
     "drift_report": ("data_validation",),
+    "human_oversight": ("registry_record",),
+    "policy_review": ("registry_record",),
     "documentation_check": (
         "anonymization_check",
         "bias_assessment",
@@ -47,8 +49,11 @@ DEPENDENCIES = {
         "adversarial_robustness",
         "explainability_report",
         "drift_report",
+        "human_oversight",
+        "policy_review",
         "privacy_attacks",
         "proof_certificates",
+        "poisoning_check",
     ),
     "signed_reviews": ("data_validation", "bias_assessment", "performance_report", "drift_report"),
     "governance_record": ("registry_record",),
@@ -64,7 +69,10 @@ KINDS = {
     "explainability_report": {"python"},
     "proof_certificates": {"python"},
     "privacy_attacks": {"python"},
+    "poisoning_check": {"python"},
     "drift_report": {"duckdb"},
+    "human_oversight": {"duckdb"},
+    "policy_review": {"yaml"},
     "documentation_check": {"markdown"},
     "signed_reviews": {"python"},
     "governance_record": {"python"},
@@ -92,9 +100,14 @@ DESCRIPTIONS = {
     "certified against the declared perturbations. Trees by branch and bound over their leaves, linear models in closed form.",
     "privacy_attacks": "Whether the model's answers tell who was in its training data (membership inference with a positive and a negative control), "
     "give away sensitive inputs, and fit the declared differential privacy, which is recomputed.",
+    "poisoning_check": "How much wrong training rows would change the model, by fitting it again: labels flipped at random or against one group, "
+    "single rows and whole declared sources left out, labels that the rest of the table contradicts, each with planted controls.",
     "drift_report": "How far the production table is from the training table, column by column (PSI, Jensen-Shannon, "
     "Kolmogorov-Smirnov, Wasserstein, new categories) and all together, and how much accuracy was lost where labels have "
     "arrived. Effect sizes with intervals decide.",
+    "human_oversight": "Whether people reviewed high-stakes decisions before they took effect, were trained for it, took their time, and ever "
+    "decided otherwise. The logs are joined where they lie; evidence holds counts and no reviewer.",
+    "policy_review": "By when the policy itself has to be reviewed, and when it was reviewed last.",
     "documentation_check": "Whether every section of the model card has its declarations and its evidence.",
     "signed_reviews": "Which reviews people have signed (training data, key figures, the owner's acknowledgement), when, and whether what they "
     "were about is still so. Reviews are signed with rai review sign.",
@@ -122,7 +135,7 @@ def _assessment_asset(step: Step, policy: Policy) -> dg.AssetsDefinition:
     )
     def assess(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         auditor, version = _subject_of(context)
-        evidence = _attempt(lambda: auditor.measure(step.name, version))
+        evidence = _attempt(lambda: auditor.measure(step.name, version, on_progress=lambda progress: context.log.info("%s", progress)))
         context.log.info("%s of %s: %s", step.title, version, evidence.reason or evidence.status.value)
         findings = auditor.judge_controls(controls_on(policy, step.name), version, evidence)
         return dg.MaterializeResult(
@@ -174,6 +187,8 @@ def _card_asset() -> dg.AssetsDefinition:
         required_resource_keys={AUDITOR},
     )
     def model_card(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        from rai_pipelines.documents.card import render_markdown
+
         auditor, version = _subject_of(context)
         card, paths = _attempt(lambda: write_model_card(auditor, version))
         return dg.MaterializeResult(metadata=card_metadata(render_markdown(card), paths))

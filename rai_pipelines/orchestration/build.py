@@ -6,10 +6,11 @@ import dagster as dg
 
 from rai_pipelines.orchestration.assets import build_assets
 from rai_pipelines.orchestration.jobs import build_audit_job
+from rai_pipelines.orchestration.policy_review import build_policy_review_job, build_policy_review_schedule
 from rai_pipelines.orchestration.resources import AUDITOR, AuditorFactory, auditor_factory, auditor_resource
 from rai_pipelines.orchestration.schedules import build_monthly_schedule
 from rai_pipelines.orchestration.sensors import build_failure_sensor, build_new_version_sensor, build_round_sensor
-from rai_pipelines.policy.load import read_policy
+from rai_pipelines.policy.load import policy_in_force
 from rai_pipelines.settings import Settings, load_settings
 
 
@@ -22,9 +23,9 @@ def build_definitions(settings: Settings | None = None, *, make_auditor: Auditor
     chosen = settings or load_settings()
     make = make_auditor or auditor_factory(chosen)
     return dg.Definitions(
-        assets=build_assets(read_policy(chosen.policy_file)),
-        jobs=[build_audit_job()],
+        assets=build_assets(policy_in_force(chosen)),
+        jobs=[build_audit_job(), build_policy_review_job()],
         sensors=[build_new_version_sensor(make, chosen), build_failure_sensor(make), build_round_sensor(make, chosen)],
-        schedules=[build_monthly_schedule(make, chosen)],
+        schedules=[build_monthly_schedule(make, chosen), build_policy_review_schedule(chosen)],
         resources={AUDITOR: auditor_resource(make)},
     )

@@ -51,7 +51,9 @@ def controls_on(policy: Policy, asset: str) -> list[Control]:
 def asset_of(control: Control) -> str:
     """The asset on which the finding about this control shows."""
     check = checks().get(control.check)
-    return check.assessments[0] if check is not None and len(check.assessments) == 1 else VERDICT_ASSET
+    if check is None or len(check.assessments) != 1 or any(control.threshold.get(threshold) is not None for threshold in check.also_reads):
+        return VERDICT_ASSET
+    return check.assessments[0]
 
 
 def check_results(findings: Sequence[Finding], asset: str, version: ModelVersion) -> list[dg.AssetCheckResult]:

@@ -93,7 +93,9 @@ HEADLINES = {
     "explainability_report": ("local_explanation_coverage", "surrogate_fidelity", "deletion_fidelity"),
     "proof_certificates": ("proved_share", "certified_share", "unknown_share"),
     "privacy_attacks": ("generalisation_gap", "membership_auc_without_model", "empirical_epsilon_lower_bound"),
+    "poisoning_check": ("refit_agreement", "contradicted_label_share", "row_influence_maximum"),
     "drift_report": ("domain_classifier_auc", "performance_drop"),
+    "human_oversight": ("reviewed_before_effect", "review_seconds_median", "override_rate"),
     "documentation_check": ("card_sections_filled",),
     "registry_record": ("required_field_share", "responsibility_share"),
 }

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 
 OVERLAP_MS = 10 * 60 * 1000  # versions may be committed later than they were stamped; look back this far behind the watermark
@@ -192,3 +193,24 @@ def plan_monthly(
         if attempt is not None:
             requests.append(AuditRequest(key, monthly_run_key(key, month, attempt), "monthly", attempt, month))
     return tuple(requests)
+
+
+REVIEW_LEAD_DAYS = 30  # the document is there so long before the review is due
+
+
+def policy_review_run_key(policy_id: str, due_on: date, attempt: int) -> str:
+    """The name of one attempt to assemble the review of one policy for one due day."""
+    return f"policy-review:{policy_id}:{due_on.isoformat()}:{attempt}"
+
+
+def plan_policy_review(policy_id: str, due_on: date, today: date, runs: Mapping[str, RunState], *, max_attempts: int) -> int | None:
+    """Which attempt to assemble the review is due today; None: it is early, done, under way, or was tried often enough.
+
+    A review that was missed while nothing ran is caught up with, however late; a recorded review moves `due_on`, and with it the run keys.
+    """
+    if (due_on - today).days > REVIEW_LEAD_DAYS:
+        return None
+    states = [runs.get(policy_review_run_key(policy_id, due_on, attempt)) for attempt in range(1, max_attempts + 1)]
+    if RunState.ACTIVE in states or RunState.SUCCEEDED in states:
+        return None
+    return next((number for number, state in enumerate(states, start=1) if state is None), None)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, time
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from rai_pipelines.policy.direction import Direction, Stricter
 from rai_pipelines.policy.release_rules import Role
 
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -76,6 +77,13 @@ WAITING: Mapping[str, Hours] = {
 class EscalationRules(_Frozen):
     """What may wait how long, in which calendar, and the steps after that. Legal days (incident reports) are calendar days, whatever is set here."""
 
+    stricter: ClassVar[Mapping[str, Stricter]] = {
+        "calendar": Direction.NO_ORDER,
+        "round_the_clock": Direction.MORE,
+        "waiting": Direction.LOWER,
+        "steps": Direction.NO_ORDER,
+        "report_warning_hours": Direction.HIGHER,
+    }
     calendar: Calendar = Calendar()
     round_the_clock: tuple[Literal["critical", "high", "medium", "low"], ...] = Field(
         default=("critical",), description="Severities for which every hour counts, at night and on holidays too"

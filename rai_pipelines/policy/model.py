@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from rai_pipelines.evidence.canonical import digest_of
+from rai_pipelines.policy.direction import Direction, Stricter
 from rai_pipelines.policy.escalation_rules import EscalationRules
 from rai_pipelines.policy.release_rules import ReleaseRules
 from rai_pipelines.policy.retention_rules import RetentionRules
+from rai_pipelines.policy.versions.legal_dates import day_of_law
+
+LONGEST_UNREVIEWED_DAYS = 1096  # three years
 
 
 class _Frozen(BaseModel):
@@ -59,20 +63,56 @@ class Severity(StrEnum):
 
 
 class ThresholdProvenance(_Frozen):
-    """Where a threshold comes from, so that nobody mistakes a house rule for a law."""
+    """Where a threshold comes from, so that nobody mistakes a house rule for a law.
+
+    `date` is that of the source, or of the choice, as precisely as it is known (2026-11-01, "2006"). `confidence` says how sure the owner is
+    that the figure is the right one: high (the source states it), medium (it follows from the source by a stated step), low (chosen, and to be
+    revisited).
+    """
 
     kind: Literal["law", "standard", "paper", "practice", "policy_choice"]
     source: str = Field(min_length=1)
+    date: Annotated[str, BeforeValidator(str), Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")]
+    confidence: Literal["high", "medium", "low"]
     note: str | None = None
+
+
+def _day(value: object) -> object:
+    """`{legal_date: NAME}` as the day that policy/versions/legal_dates.yaml has for it."""
+    return day_of_law(str(value["legal_date"])) if isinstance(value, Mapping) and set(value) == {"legal_date"} else value
+
+
+LEGAL_DATE = {
+    "type": "object",
+    "properties": {"legal_date": {"type": "string"}},
+    "required": ["legal_date"],
+    "additionalProperties": False,
+    "description": "A name in policy/versions/legal_dates.yaml",
+}
+EffectiveDay = Annotated[
+    date | None, BeforeValidator(_day), WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, LEGAL_DATE, {"type": "null"}]})
+]
+ControlId = Annotated[str, Field(pattern=r"^[A-Z]{4}-[A-Z0-9]{1,8}$")]
+
+
+def _name_of_law(content: Any) -> Any:
+    """Keep the name of a legal date beside the day that it stands for."""
+    if not isinstance(content, Mapping):
+        return content
+    effective = content.get("effective_from")
+    named = effective.get("legal_date") if isinstance(effective, Mapping) else None
+    return {**content, "legal_date": named} if isinstance(named, str) else content
 
 
 class Control(_Frozen):
     """One testable requirement.
 
-    `effective_from` absent means: announced, no date yet. A control that is not in force is listed and decides nothing.
+    `effective_from` absent means: announced, no date yet. A control that is not in force is listed and decides nothing. A file says
+    `effective_from: {legal_date: NAME}` where the law sets the day; `legal_date` keeps the name. `threshold_provenance` holds the sources of
+    those thresholds that have one of their own.
     """
 
-    id: Annotated[str, Field(pattern=r"^[A-Z]{4}-[A-Z0-9]{1,8}$")]
+    id: ControlId
     area: Area
     tier: Tier
     statement: str = Field(min_length=10)
@@ -83,7 +123,21 @@ class Control(_Frozen):
     evidence: tuple[str, ...] = Field(min_length=1)
     references: tuple[str, ...] = ()
     provenance: ThresholdProvenance
-    effective_from: date | None = None
+    threshold_provenance: Mapping[str, ThresholdProvenance] = Field(default={}, description="By threshold; the others are as in provenance")
+    effective_from: EffectiveDay = None
+    legal_date: str | None = Field(default=None, description="Filled in from effective_from; not written by hand")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_the_name_of_the_law(cls, content: Any) -> Any:
+        return _name_of_law(content)
+
+    @model_validator(mode="after")
+    def _own_sources_are_about_own_thresholds(self) -> Self:
+        strange = sorted(set(self.threshold_provenance) - set(self.threshold))
+        if strange:
+            raise ValueError(f"threshold_provenance names {', '.join(strange)}, which threshold does not have")
+        return self
 
     def in_force(self, day: date) -> bool:
         """Whether this control decides on `day`."""
@@ -120,6 +174,26 @@ class InconclusiveByRisk(_Frozen):
     high: Literal["warn", "block"] = "block"
 
 
+class AuditBudget(_Frozen):
+    """What the assessments that question a model may spend on one version, together.
+
+    A query is one row that the model is asked about; its decision and its score are two. Tables that are scored as a whole are not counted.
+    Queries cut the same way everywhere. Seconds are a safety limit: an assessment that reaches it ends as an error, or inconclusive.
+    """
+
+    stricter: ClassVar[Mapping[str, Stricter]] = {"queries": Direction.HIGHER, "seconds": Direction.HIGHER}
+    queries: int = Field(ge=500_000, le=10**10, description="Rows that the model may be asked about")
+    seconds: float = Field(ge=10, le=604_800, description="Wall-clock time")
+
+
+class BudgetByRisk(_Frozen):
+    """How much is spent on a model of each risk class. A model whose risk class is unknown is treated as high."""
+
+    low: AuditBudget = AuditBudget(queries=1_000_000, seconds=900)
+    limited: AuditBudget = AuditBudget(queries=2_500_000, seconds=1_800)
+    high: AuditBudget = AuditBudget(queries=5_000_000, seconds=3_600)
+
+
 Version = Annotated[str, BeforeValidator(str), Field(pattern=r"^\d+\.\d+\.\d+$")]
 
 
@@ -131,16 +205,41 @@ class PolicyHeader(_Frozen):
     owner: str = Field(min_length=1)
     effective_from: date
     review_by: date
+    review_every_days: int = Field(
+        default=365, ge=30, le=LONGEST_UNREVIEWED_DAYS, description="Days from one recorded review of the policy to the next"
+    )
 
     @model_validator(mode="after")
     def _review_comes_later(self) -> Self:
         if self.review_by <= self.effective_from:
             raise ValueError("review_by must be later than effective_from")
+        if (self.review_by - self.effective_from).days > LONGEST_UNREVIEWED_DAYS:
+            raise ValueError(f"review_by must be within {LONGEST_UNREVIEWED_DAYS} days of effective_from")
         return self
 
 
+class BasePolicy(_Frozen):
+    """A policy that another one extends: `id@version` and the digest of its resolved form."""
+
+    policy: str
+    digest: str
+
+
+class Relaxation(_Frozen):
+    """A control as it reads until the end of the day `until`, because the extending policy names a waiver. It ends by itself."""
+
+    control: Control
+    fields: tuple[str, ...]
+    until: date
+    reason: str
+
+
 class Policy(_Frozen):
-    """A whole policy file."""
+    """A whole policy: a file as it stands, or what an extending file resolves to (`extends`, nearest base first, and `relaxations`).
+
+    Defaults of `rai.policy/v1` never change, and fields at their default are left out of the digest: a field that a later version adds does
+    not change the digest of a policy that was published before.
+    """
 
     api_version: Literal["rai.policy/v1"] = Field(alias="apiVersion")
     policy: PolicyHeader
@@ -150,7 +249,10 @@ class Policy(_Frozen):
     release: ReleaseRules = Field(default_factory=ReleaseRules)
     escalation: EscalationRules = Field(default_factory=EscalationRules)
     retention: RetentionRules = Field(default_factory=RetentionRules)
+    budgets: BudgetByRisk = Field(default_factory=BudgetByRisk)
     controls: tuple[Control, ...] = Field(min_length=1)
+    extends: tuple[BasePolicy, ...] = Field(default=(), description="Filled in when an extending file is resolved; not written by hand")
+    relaxations: tuple[Relaxation, ...] = Field(default=(), description="Filled in from waivers of an extending file; not written by hand")
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Self:
@@ -169,7 +271,12 @@ class Policy(_Frozen):
     @property
     def digest(self) -> str:
         """Digest over the canonical form; layout and comments of the file do not change it."""
-        return digest_of(self.model_dump(mode="json", by_alias=True))
+        return digest_of(self.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+
+    def on(self, day: date) -> tuple[Control, ...]:
+        """The controls as they read on `day`: relaxed ones while their waiver lasts."""
+        relaxed = {item.control.id: item.control for item in self.relaxations if day <= item.until}
+        return tuple(relaxed.get(control.id, control) for control in self.controls)
 
     def control(self, control_id: str) -> Control | None:
         """The control with this id."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rai_pipelines.policy.direction import Direction, Stricter
 
 Role = Annotated[str, Field(pattern=r"^[a-z][a-z_]{1,39}$")]
 
@@ -16,6 +19,7 @@ class _Frozen(BaseModel):
 class Quorum(_Frozen):
     """How many different people have to sign, and the roles that have to be among them; one person stands for one role."""
 
+    stricter: ClassVar[Mapping[str, Stricter]] = {"people": Direction.HIGHER, "roles": Direction.MORE}
     people: int = Field(ge=1, le=9)
     roles: tuple[Role, ...] = Field(default=(), description="Each of these roles signs; further people may hold any role that reviews")
 
@@ -31,6 +35,7 @@ class Quorum(_Frozen):
 class ReleaseOfRisk(_Frozen):
     """What a verdict leads to for one risk class. `compliant: approve` lets the policy itself approve; `review` asks people."""
 
+    stricter: ClassVar[Mapping[str, Stricter]] = {"compliant": ("approve", "review")}
     compliant: Literal["approve", "review"] = "review"
     quorum: Quorum
 
@@ -38,6 +43,7 @@ class ReleaseOfRisk(_Frozen):
 class WaiverRules(_Frozen):
     """How long an exception may last and who signs it."""
 
+    stricter: ClassVar[Mapping[str, Stricter]] = {"days_max": Direction.LOWER}
     days_max: int = Field(default=30, ge=1, le=366)
     quorum: Quorum = Quorum(people=2, roles=("ethics_officer", "risk_owner"))
 
@@ -50,6 +56,11 @@ class ReleaseRules(_Frozen):
     version without approval is only reported, or also put back.
     """
 
+    stricter: ClassVar[Mapping[str, Stricter]] = {
+        "approval_days_max": Direction.LOWER,
+        "unknown_submitter": ("allow", "refuse"),
+        "bypass": ("report", "enforce"),
+    }
     low: ReleaseOfRisk = ReleaseOfRisk(compliant="approve", quorum=Quorum(people=1, roles=("validator",)))
     limited: ReleaseOfRisk = ReleaseOfRisk(quorum=Quorum(people=1, roles=("validator",)))
     high: ReleaseOfRisk = ReleaseOfRisk(quorum=Quorum(people=2, roles=("validator", "risk_owner")))

@@ -68,18 +68,30 @@ class Verdict(Record):
         return tuple(finding for finding in self.findings if finding.status is status)
 
 
-def judge(policy: Policy, evidence: Mapping[str, Evidence], *, model_name: str, model_version: str, day: date, look: int = 1) -> Verdict:
+def judge(
+    policy: Policy,
+    evidence: Mapping[str, Evidence],
+    *,
+    model_name: str,
+    model_version: str,
+    day: date,
+    look: int = 1,
+    digests: Mapping[str, str] | None = None,
+    policy_digest: str | None = None,
+) -> Verdict:
     """The verdict on `model_name`/`model_version` from its newest evidence by assessment name.
 
     Risk class and release class are read from the `registry_record` evidence; unknown reads as high and public. Missing evidence
-    fails closed. `look` divides the level of tests over repeated audits on new data (policy/sequential.py).
+    fails closed. `look` divides the level of tests over repeated audits on new data (policy/sequential.py). `digests` of the evidence and
+    `policy_digest` are for callers that judge many versions and know them; they are computed otherwise.
     """
     record = evidence.get("registry_record")
     risk_class = str(record.details.get("risk_class", "unknown")) if record else "unknown"
     release_class = str(record.details.get("release_class", "unknown")) if record else "unknown"
     tier: Tier = getattr(policy.tiers, risk_class) if risk_class in RISK_CLASSES else Tier.ADVANCED
     asked = Asked(tier=tier, release_class=release_class, day=day, look=look)
-    findings = tuple(judge_control(control, policy, evidence, asked) for control in policy.controls)
+    known = digests if digests is not None else {name: item.digest for name, item in evidence.items()}
+    findings = tuple(judge_control(control, policy, evidence, asked, digests=known) for control in policy.on(day))
     status, reasons = consequence(findings, policy, risk_class)
     return Verdict(
         model_name=model_name,
@@ -87,7 +99,7 @@ def judge(policy: Policy, evidence: Mapping[str, Evidence], *, model_name: str, 
         status=status,
         reasons=reasons,
         policy=policy.label,
-        policy_digest=policy.digest,
+        policy_digest=policy_digest or policy.digest,
         judged_for=day,
         risk_class=risk_class,
         tier=tier,
@@ -108,9 +120,12 @@ class Asked:
     look: int = 1
 
 
-def judge_control(control: Control, policy: Policy, evidence: Mapping[str, Evidence], asked: Asked) -> Finding:
-    """One control on the evidence it names."""
+def judge_control(
+    control: Control, policy: Policy, evidence: Mapping[str, Evidence], asked: Asked, *, digests: Mapping[str, str] | None = None
+) -> Finding:
+    """One control on the evidence it names; `digests` as in `judge`."""
     judgement = _judgement(control, policy, evidence, asked)
+    known = digests if digests is not None else {name: evidence[name].digest for name in control.evidence if name in evidence}
     return Finding(
         control=control.id,
         area=control.area,
@@ -118,10 +133,16 @@ def judge_control(control: Control, policy: Policy, evidence: Mapping[str, Evide
         severity=control.severity,
         statement=control.statement,
         status=judgement.status,
-        reason=judgement.reason,
+        reason=judgement.reason + _relaxed(control, policy, asked.day),
         figures=judgement.figures,
-        evidence={name: evidence[name].digest for name in control.evidence if name in evidence},
+        evidence={name: known[name] for name in control.evidence if name in known},
     )
+
+
+def _relaxed(control: Control, policy: Policy, day: date) -> str:
+    """That a waiver of the policy relaxes this control on that day: a pass by leave is not told as a plain one."""
+    waiver = next((item for item in policy.relaxations if item.control.id == control.id and day <= item.until), None)
+    return f" (relaxed by a waiver of the policy until {waiver.until.isoformat()}: {', '.join(waiver.fields)})" if waiver is not None else ""
 
 
 def _judgement(control: Control, policy: Policy, evidence: Mapping[str, Evidence], asked: Asked) -> Judgement:
@@ -144,8 +165,8 @@ def _judgement(control: Control, policy: Policy, evidence: Mapping[str, Evidence
             evidence=evidence,
             statistics=policy.statistics,
             release_class=asked.release_class,
-            day=asked.day,
             look=asked.look,
+            day=asked.day,
         )
     except ValidationError as error:
         return Judgement(status=FindingStatus.ERROR, reason=f"The thresholds of {control.id} are not usable: {error.errors()[0]['msg']}")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from rai_pipelines.errors import DatasheetError
 from rai_pipelines.evidence.canonical import digest_of
+from rai_pipelines.subjects.oversight import Oversight
 from rai_pipelines.subjects.privacy_budget import PrivacyDeclaration
 from rai_pipelines.subjects.safety_properties import SafetyProperty, named_once
 from rai_pipelines.yaml_documents import parse_yaml_document, read_yaml_document
@@ -43,7 +44,7 @@ GroupName = Annotated[str, BeforeValidator(_as_text)]
 
 
 class _Declared(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 Task = Literal["binary_classification", "multiclass_classification", "regression", "scoring"]
@@ -108,6 +109,7 @@ class Columns(_Declared):
     classes: tuple[GroupName, ...] = Field(default=(), description="Every class of label and prediction, for multiclass models")
     weight: Text | None = Field(default=None, description="Column with the weight of a row; above 0 and finite")
     unit_id: Text | None = Field(default=None, description="Column that says whose row it is, where one person has several")
+    source: Text | None = Field(default=None, description="Column of the training table that says where a row came from")
     timestamp: Text | None = Field(default=None, description="Column with the time of a row")
     features: tuple[Text, ...] = Field(default=(), description="Inputs of the model, in its order; absent: the model's own signature")
     protected_attributes: Mapping[str, ProtectedAttribute] = Field(min_length=1)
@@ -151,6 +153,8 @@ class DataReferences(_Declared):
     training: Text | None = None
     evaluation: Text
     production: Text | None = None
+    decisions: Text | None = Field(default=None, description="Log of decisions in production: when each was made and took effect")
+    reviews: Text | None = Field(default=None, description="Log of people's reviews of these decisions")
     population: Text | None = Field(default=None, description="Everyone that the training data may be drawn from, with the same quasi-identifiers")
 
 
@@ -219,6 +223,7 @@ class Datasheet(_Declared):
     robustness: RobustnessBudget = Field(default_factory=RobustnessBudget)
     fairness: FairnessScope = Field(default_factory=FairnessScope)
     privacy: PrivacyDeclaration = Field(default_factory=PrivacyDeclaration)
+    oversight: Oversight | None = Field(default=None, description="Which decisions are high-stakes, and how their reviews are logged")
     safety_properties: tuple[SafetyProperty, ...] = Field(default=(), description="What must hold for every input, to be proved")
 
     @model_validator(mode="after")

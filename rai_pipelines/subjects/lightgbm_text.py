@@ -30,6 +30,50 @@ PER_SPLIT = (
 PER_LEAF = ("leaf_value", "leaf_weight", "leaf_count")
 REQUIRED = ("split_feature", "threshold", "decision_type", "left_child", "right_child")
 
+# what training depends on, as far as numbers and switches say it; other recorded settings are about files, machines and printing
+NUMBERS = frozenset(
+    {
+        "learning_rate", "num_leaves", "max_depth", "min_data_in_leaf", "min_sum_hessian_in_leaf", "bagging_fraction", "pos_bagging_fraction",
+        "neg_bagging_fraction", "bagging_freq", "bagging_seed", "feature_fraction", "feature_fraction_bynode", "feature_fraction_seed",
+        "extra_seed", "max_delta_step", "lambda_l1", "lambda_l2", "min_gain_to_split", "drop_rate", "max_drop", "skip_drop", "drop_seed", "top_rate",
+        "other_rate", "min_data_per_group", "max_cat_threshold", "cat_l2", "cat_smooth", "max_cat_to_onehot", "path_smooth", "max_bin",
+        "min_data_in_bin", "bin_construct_sample_cnt", "data_random_seed", "objective_seed", "scale_pos_weight", "sigmoid", "seed",
+    }
+)  # fmt: skip
+SWITCHES = frozenset(
+    {
+        "extra_trees", "xgboost_dart_mode", "uniform_drop", "is_unbalance", "boost_from_average", "use_missing", "zero_as_missing", "deterministic",
+        "force_col_wise", "feature_pre_filter",
+    }
+)  # fmt: skip
+NAMED = {"boosting": ("gbdt", "dart", "rf"), "data_sample_strategy": ("bagging", "goss"), "objective": ("binary",)}
+NOT_FOLLOWED = (
+    "monotone_constraints", "interaction_constraints", "forcedsplits_filename", "forcedbins_filename", "cegb_penalty_feature_lazy",
+    "cegb_penalty_feature_coupled", "feature_contri", "max_bin_by_feature",
+)  # fmt: skip
+SETTING = re.compile(r"\[([a-z_0-9]{1,60}): (.*)\]")
+NUMBER = re.compile(r"[-+]?[0-9]{1,15}(\.[0-9]{1,20})?(e[-+]?[0-9]{1,3})?")
+
+
+def recorded_parameters(text: str) -> dict[str, int | float | str | bool] | None:
+    """The training parameters that a LightGBM text records, read here and not by LightGBM; None when they are absent or not followed whole."""
+    _, found, section = text.partition("\nparameters:\n")
+    section, ended, _ = section.partition("\nend of parameters")
+    if not found or not ended:
+        return None
+    settings = {name: value.strip() for name, value in (match.groups() for match in map(SETTING.fullmatch, section.splitlines()) if match)}
+    if any(settings.get(name) for name in NOT_FOLLOWED) or settings.get("linear_tree", "0") != "0":
+        return None
+    if any(settings.get(name, allowed[0]) not in allowed for name, allowed in NAMED.items()) or "objective" not in settings:
+        return None
+    known: dict[str, int | float | str | bool] = {name: settings[name] for name in NAMED if name in settings}
+    for name in sorted((NUMBERS | SWITCHES) & set(settings)):
+        if not NUMBER.fullmatch(settings[name]):
+            return None
+        value = float(settings[name]) if {".", "e"} & set(settings[name]) else int(settings[name])
+        known[name] = bool(value) if name in SWITCHES else value
+    return known
+
 
 def checked_lightgbm_text(text: str, *, where: str) -> str:
     """The part of `text` that predictions rest on, once it is known to be a whole, consistent LightGBM classifier.

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rai_pipelines.errors import ModelError
-from rai_pipelines.subjects.lightgbm_text import checked_lightgbm_text
+from rai_pipelines.subjects.lightgbm_text import checked_lightgbm_text, recorded_parameters
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAX_UNPACKED_BYTES = 2**31  # a zip of a few kilobytes can unpack to terabytes
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill")
-KNOWN_SUFFIXES = (".skops", ".lgb", ".txt", ".onnx", *PICKLE_SUFFIXES)
+TORCH_PROGRAMS = (".pt", ".pth")  # pickles and TorchScript
+KNOWN_SUFFIXES = (".skops", ".lgb", ".txt", ".onnx", ".pt2", *TORCH_PROGRAMS, *PICKLE_SUFFIXES)
 
 # Types beyond those that skops itself vouches for. Exact names, because a module prefix would admit whatever the module has imported.
 # None of them runs code from the file; a crafted tree can still crash the process, which costs that run and nothing else.
@@ -49,6 +50,12 @@ def open_model(path: Path, where: str, *, trusted_skops_types: tuple[str, ...], 
     """
     with path.open("rb") as stream:
         start = stream.read(16)
+    if path.suffix.lower() in TORCH_PROGRAMS:
+        raise ModelError(
+            "is a torch pickle or TorchScript: a program", where=where, hint="Save the model with torch.export (serialization_format='pt2')"
+        )
+    if start.startswith(b"PK") and path.suffix.lower() == ".pt2":
+        return _network(path, where)
     if start.startswith(b"PK") and path.suffix.lower() not in PICKLE_SUFFIXES:
         return _estimator(_load_skops(path, where, trusted_skops_types), "skops")
     if start.startswith(b"tree"):
@@ -78,6 +85,15 @@ class Query:
     predict: Callable[[pd.DataFrame], Any]
     probabilities: Callable[[pd.DataFrame], Any] | None  # shape (rows, classes)
     native: Any = None
+
+
+def query_of(native: Any, flavor: str) -> Query:
+    """How a model in memory is asked: a LightGBM booster, or an object with scikit-learn's methods.
+
+    Raises:
+        ModelError: it predicts nothing.
+    """
+    return _booster_query(native) if f"{type(native).__module__}.{type(native).__name__}" == "lightgbm.basic.Booster" else _estimator(native, flavor)
 
 
 def _load_skops(path: Path, where: str, trusted: Sequence[str]) -> Any:
@@ -132,10 +148,16 @@ def _estimator(model: Any, flavor: str) -> Query:
 
 def _booster(path: Path, where: str) -> Query:
     import lightgbm
+
+    text = path.read_text(encoding="utf-8")
+    booster = lightgbm.Booster(model_str=checked_lightgbm_text(text, where=where))
+    booster.recorded_parameters = recorded_parameters(text)  # for refits
+    return _booster_query(booster)
+
+
+def _booster_query(booster: Any) -> Query:
     import numpy as np
 
-    text = checked_lightgbm_text(path.read_text(encoding="utf-8"), where=where)
-    booster = lightgbm.Booster(model_str=text)
     names = tuple(booster.feature_name())
     count = booster.num_model_per_iteration()
     binary = count == 1
@@ -154,16 +176,39 @@ def _booster(path: Path, where: str) -> Query:
     )
 
 
+def _network(path: Path, where: str) -> Query:
+    import numpy as np
+
+    from rai_pipelines.subjects.pt2_archive import read_network
+
+    network = read_network(path, where)
+
+    def numbers(frame: pd.DataFrame) -> Any:
+        if frame.shape[1] != network.inputs:
+            raise ModelError(
+                f"reads {network.inputs} columns and was given {frame.shape[1]}", where=where, hint="Name its inputs in order in columns.features"
+            )
+        return frame.to_numpy(dtype=np.float32)
+
+    return Query(
+        flavor="pytorch",
+        features=None,
+        classes=tuple(str(index) for index in range(network.classes)),
+        predict=lambda frame: network.decisions(numbers(frame)),
+        probabilities=lambda frame: network.probabilities(numbers(frame)),
+        native=network,
+    )
+
+
 def _onnx(path: Path, where: str) -> Query:
     try:
-        import onnxruntime
+        session = onnx_session(str(path))
     except ImportError as error:
         raise ModelError(
             "is an ONNX model, and onnxruntime is not installed", where=where, hint="Install onnxruntime, or save the model with skops"
         ) from error
     import numpy as np
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     inputs = [item.name for item in session.get_inputs()]
     outputs = [item.name for item in session.get_outputs()]
 
@@ -186,6 +231,21 @@ def _onnx(path: Path, where: str) -> Query:
         probabilities=probabilities if len(outputs) > 1 else None,
         native=session,
     )
+
+
+def onnx_session(model: str | bytes) -> Any:
+    """ONNX Runtime on a file or on bytes, with one thread: it sums trees in an order that depends on the number of threads, so with one the
+    answers are the same bits on every machine and for every batch size.
+
+    Raises:
+        ImportError: onnxruntime is not installed.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _class_name(value: Any) -> str:

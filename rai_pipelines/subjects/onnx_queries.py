@@ -2,7 +2,6 @@
 
 ONNX works in single precision: a value that lies between a threshold and its rounding is decided differently. So nothing is taken for granted:
 every conversion is compared with the model itself on given rows, and refused when one decision differs, or one probability by more than 1e-5.
-Runtime sums trees in an order that depends on the number of threads; with one thread answers are the same bits for every batch size.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import JsonValue
 
 from rai_pipelines.errors import ModelError
-from rai_pipelines.subjects.model_formats import Query
+from rai_pipelines.subjects.model_formats import Query, onnx_session
 from rai_pipelines.subjects.subject import Tables
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from rai_pipelines.subjects.model_files import CheckedModel
 
 TOLERANCE = 1e-5  # largest difference of a probability that single precision explains
-THREADS = 1
 OPSET = 17
 MAX_NODES = 300_000  # of all trees; converting more takes tens of seconds
 VOTERS = ("RandomForestClassifier", "ExtraTreesClassifier")  # trees often tie; the first class then wins, unless rounding breaks the tie
@@ -126,7 +124,7 @@ def _through_onnx(query: Query, sample: pd.DataFrame) -> Query:
     if query.probabilities is None or query.classes is None:
         raise _Refused("the model gives no probabilities to compare")
     made = convert(query.native, sample)
-    session = _session(made.SerializeToString())
+    session = onnx_session(made.SerializeToString())
     ask = _asker(session, sample)
     own: Any = getattr(query.native, "classes_", None)  # a booster has no labels of its own
     votes = type(query.native).__name__ in VOTERS
@@ -253,15 +251,6 @@ def _without_maps(model: Any) -> dict[int, dict[str, bool]]:
     return {id(model): {"zipmap": False}}
 
 
-def _session(content: bytes) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = THREADS
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-
 def _asker(session: Any, sample: pd.DataFrame) -> Callable[[pd.DataFrame], tuple[Any, np.ndarray]]:
     """A function that gives labels and probabilities, shape (rows, classes), of a frame in the order of `sample`."""
     import numpy as np
@@ -274,8 +263,9 @@ def _asker(session: Any, sample: pd.DataFrame) -> Callable[[pd.DataFrame], tuple
     kinds = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(string)": object}
 
     def ask(frame: pd.DataFrame) -> tuple[Any, np.ndarray]:
+        frame = frame if frame.columns.tolist() == columns else frame[columns]
         if len(inputs) == 1 and len(columns) != 1:
-            fed = {inputs[0].name: frame[columns].to_numpy(dtype=np.float32)}
+            fed = {inputs[0].name: frame.to_numpy(dtype=np.float32)}
         else:
             fed = {item.name: frame[[name]].to_numpy(dtype=kinds[item.type]) for item, name in zip(inputs, columns, strict=True)}
         labels, found = session.run(outputs[:2], fed)

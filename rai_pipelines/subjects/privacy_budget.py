@@ -12,7 +12,7 @@ RELEASED_ONLY = ("sensitivity", "scale", "releases")
 
 
 class _Declared(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class DifferentialPrivacy(_Declared):

@@ -14,7 +14,7 @@ KINDS = ("monotone", "bounded_output", "invariant_to", "rule")
 
 
 class _Declared(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class Monotone(_Declared):

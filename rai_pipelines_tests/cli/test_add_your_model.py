@@ -37,6 +37,7 @@ def test_a_new_user_gets_from_a_trained_model_to_a_verdict(rai: Callable[..., An
     audited = rai("audit", "loans/1")
     assert audited.code in (0, 1, 2), audited.err
     assert "PERF-B" in audited.out and "Traceback" not in audited.err
+    assert "Adversarial robustness: " in audited.err and " of 1,562,500 queries" in audited.err
     assert " missing " not in audited.out and " error " not in audited.out
     shown = rai("verdict", "loans/1", "--json")
     assert shown.code == audited.code

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
+import skops.io
 import typer
+from sklearn.ensemble import RandomForestClassifier
 from typer.testing import CliRunner, Result
 
 from rai_pipelines.assessments.explanations.traces import read_trace
 from rai_pipelines.cli import explain
 from rai_pipelines.errors import DataError, DatasheetError, RaiError
-from rai_pipelines_tests.house import House, datasheet
+from rai_pipelines_tests.house import FEATURES, House, datasheet, write_model
 
 Explain = Callable[..., Result]
 
@@ -90,3 +93,43 @@ def test_without_a_declared_key_the_column_has_to_be_named(run: Explain) -> None
 def test_other_tables_are_refused_and_missing_ones_named(run: Explain) -> None:
     assert run("calls/1", "--row", "p1", "--table", "training").exit_code == 2
     assert "production" in error_of(run("calls/1", "--row", "p1", "--table", "production"), DataError)
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """A house with a forest that tells three classes apart."""
+    made = House(tmp_path_factory.mktemp("graded"))
+    for name, people in (("training", made.training), ("evaluation", made.evaluation)):
+        grade = np.array(["low", "middle", "high"], dtype=object)[np.digitize(people["income"], [45, 55])]
+        people["y"] = grade
+        people.assign(person=[f"p{at}" for at in range(len(people))]).to_parquet(made.settings.data_path / f"{name}.parquet")
+    columns = {**datasheet()["columns"], "row_id": "person", "classes": ["low", "middle", "high"], "favourable_outcome": "high"}
+    sheet = datasheet(columns=columns, task="multiclass_classification")
+    folder = write_model(made.folder / "graded", sheet, training=made.training)
+    forest = RandomForestClassifier(8, max_depth=5, random_state=1).fit(made.training[FEATURES], made.training["y"])
+    skops.io.dump(forest, folder / "model.skops")
+    made.register_folder(folder)
+    return made
+
+
+def test_of_several_classes_the_decided_one_or_another_is_explained(graded: House, run: Explain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAI_HOME", str(graded.settings.home))
+    at = int(graded.evaluation["income"].idxmin())
+    text = run("calls/1", "--row", f"p{at}").output
+    assert "Decision: class low." in text
+    assert "Explained is class low against all others." in text
+    assert "Score (probability of class low)" in text
+    assert "then: another class than low" in text
+    assert "favourable" not in text
+    found = json.loads(run("calls/1", "--row", f"p{at}", "--class", "high", "--json").stdout)
+    jsonschema.validate(found, explain.ExplainOutput.model_json_schema())
+    assert (found["decided"], found["explained_class"], found["explanation"]["favourable"]) == ("low", "high", False)
+    assert found["explanation"]["score"] < 0.2
+    total = found["explanation"]["base"] + sum(item["shapley"] for item in found["explanation"]["contributions"])
+    assert total == pytest.approx(found["explanation"]["score"], abs=1e-6)
+    assert run("calls/1", "--row", "p1", "--class", "other").exit_code == 2
+    assert run("calls/1", "--row", "p1", "--trace", "t.json").exit_code == 2
+
+
+def test_a_class_cannot_be_chosen_where_there_are_two_outcomes(run: Explain) -> None:
+    assert run("calls/1", "--row", "p1", "--class", "1").exit_code == 2

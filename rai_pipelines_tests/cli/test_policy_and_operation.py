@@ -89,6 +89,16 @@ def test_doctor_finds_an_empty_home_well(rai: Rai) -> None:
     assert read_policy(None).digest in found["policy"]["detail"]
 
 
+def test_doctor_says_whose_libraries_models_run_with_and_that_they_need_a_process_of_their_own(rai: Rai, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAI_MODEL_ENVIRONMENT", "own")
+    (found,) = [item for item in rai("doctor", "--json").json if item["name"] == "libraries of models"]
+    assert found["ok"] and found["detail"].startswith("those of requirements.txt, by /")
+    monkeypatch.setenv("RAI_MODEL_HOST", "in_process")
+    refused = rai("doctor")
+    assert refused.code == 3
+    assert "RAI_MODEL_ENVIRONMENT" in refused.err and "need RAI_MODEL_HOST=subprocess" in refused.err
+
+
 @pytest.mark.parametrize(
     "login",
     [

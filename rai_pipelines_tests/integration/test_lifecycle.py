@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -50,6 +51,16 @@ class Audited:
 def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
     with dg.instance_for_test() as instance:
         yield Audited(tmp_path_factory.mktemp("house"), instance)
+
+
+def test_the_log_says_how_much_was_asked_of_the_model_and_the_evidence_how_much_was_allotted(audited: Audited) -> None:
+    said = [entry.user_message for entry in audited.instance.all_logs(audited.result.run_id)]
+    counted = [line for line in said if re.fullmatch(r"Adversarial robustness: [\d,]+ of 1,562,500 queries", line)]
+    assert counted
+    evidence = audited.auditor.store.latest_evidence("adversarial_robustness", audited.version.key)
+    assert evidence is not None
+    asked = int(re.sub(r"\D", "", counted[-1].partition(" of ")[0]))
+    assert evidence.details["budget"] == {"queries": 1_562_500, "queries_asked": asked, "seconds": 750, "cut_by": None}
 
 
 def test_every_asset_is_materialised_for_the_partition(audited: Audited) -> None:

@@ -258,7 +258,7 @@ class Forges(Model):
     def misbehave(self, rows: int) -> None:
         import os
 
-        for descriptor in range(3, 64):
+        for descriptor in range(3, 4096):  # the auditor may have many open, and numbers are kept
             try:
                 os.write(descriptor, self.content)
             except OSError:
@@ -275,3 +275,40 @@ class Wavers(Model):
         answer = np.zeros(len(frame), dtype=np.int64)
         answer[::4] = self.calls % 2
         return answer
+
+
+class HangsWhenLoaded(Model):
+    def __setstate__(self, state: Any) -> None:
+        import time
+
+        time.sleep(1000)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        import copyreg
+
+        return copyreg.__newobj__, (type(self),), {"any": 1}
+
+
+class PrintsForEver(Model):
+    """Never gets to its answer for all that it prints."""
+
+    def misbehave(self, rows: int) -> None:
+        import os
+
+        line = b"x" * 2**20
+        while True:
+            os.write(1, line)
+
+
+class LacksALibrary(Model):
+    def misbehave(self, rows: int) -> None:
+        import a_library_that_nobody_has  # type: ignore[import-not-found]  # noqa: F401
+
+
+class ScoresNothing(Model):
+    """Decides, and gives NaN as every probability."""
+
+    classes_ = np.array([0, 1])
+
+    def predict_proba(self, frame: Any) -> Any:
+        return np.full((len(frame), 2), np.nan)

@@ -17,13 +17,18 @@ from hypothesis.extra import numpy as hnp
 
 from rai_pipelines.errors import ModelError
 from rai_pipelines.model_host.frames import pack_array, pack_frame, unpack_answer, unpack_frame
-from rai_pipelines.model_host.wire import WireError, as_table, pack_table, unpack_arrays
+from rai_pipelines.model_host.wire import WireError, lay_out, pack_items, take_apart
 
 
 def there(frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` after the whole way: description through JSON, content through an Arrow stream."""
-    described, arrays = pack_frame(frame)
-    return unpack_frame(json.loads(json.dumps(described, allow_nan=False)), unpack_arrays(memoryview(pack_table(as_table(arrays))), untrusted=False))
+    """`frame` after the whole way: description through JSON, content as bytes and through an Arrow stream."""
+    described, contents = pack_frame(frame)
+    return unpack_frame(json.loads(json.dumps(described, allow_nan=False)), sent(contents, untrusted=False))
+
+
+def sent(contents: list[Any], *, untrusted: bool) -> list[Any]:
+    layout, items = lay_out(contents)
+    return take_apart(json.loads(json.dumps(layout)), [memoryview(payload).cast("B") for payload in pack_items(items)], untrusted=untrusted)
 
 
 def assert_same(frame: pd.DataFrame) -> None:
@@ -154,7 +159,7 @@ ANSWERS = (
 def test_an_answer_arrives_bit_for_bit(answer: np.ndarray) -> None:
     arrays: list[Any] = []
     described = pack_array(answer, arrays)
-    found = unpack_answer(described, unpack_arrays(memoryview(pack_table(as_table(arrays))), untrusted=True), most_bytes=2**20)
+    found = unpack_answer(described, sent(arrays, untrusted=True), most_bytes=2**20)
     assert found.dtype == answer.dtype
     assert found.tolist() == answer.tolist() or np.isnan(answer[1])
 
@@ -171,4 +176,4 @@ def test_a_description_that_does_not_fit_its_arrays_is_refused(described: Any) -
     arrays: list[Any] = []
     pack_array(np.array([1.0, 2.0]), arrays)
     with pytest.raises(WireError):
-        unpack_answer(described, unpack_arrays(memoryview(pack_table(as_table(arrays))), untrusted=True), most_bytes=2**20)
+        unpack_answer(described, sent(arrays, untrusted=True), most_bytes=2**20)

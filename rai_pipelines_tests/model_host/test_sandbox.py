@@ -22,6 +22,7 @@ from pathlib import Path
 import pandas as pd
 from rai_pipelines.errors import ModelError
 from rai_pipelines.model_host import host
+from rai_pipelines.model_host.confined_scan import scan_confined
 from rai_pipelines.model_host.isolation import HostLimits
 from rai_pipelines_tests.subjects.test_model_files import datasheet
 
@@ -33,6 +34,9 @@ with host.HostedModel(Path(sys.argv[1]) / "skops", datasheet(), limits=limits) a
     told["lacking"] = [measure.name for measure in hosted.isolation.lacks()]
     told["network"] = hosted.isolation.details()["network"]["how"]
     told["score"] = hosted.score(frame).tolist()
+report, where = scan_confined(Path(sys.argv[1]))
+told["scan"] = {file.path: file.verdict.value for file in report.files}
+told["scan_lacks"] = [measure.name for measure in where.isolation.lacks()]
 for name, needed in (("refused", host.NEEDED_FOR_PROGRAMS), ("connects", left), ("forks", left), ("deaf", left)):
     host.NEEDED_FOR_PROGRAMS = needed
     try:
@@ -64,6 +68,7 @@ def test_without_namespaces_data_formats_run_pickles_do_not_and_nothing_is_left_
     told = json.loads(ended.stdout.splitlines()[-1])
     assert {"file_system", "processes"} <= set(told["lacking"])
     assert told["network"].startswith("no sockets (system call filter)")
+    assert told["scan"]["skops/model.skops"] == "clean" and {"file_system", "processes"} <= set(told["scan_lacks"])
     assert told["score"] == model.predict_proba(frame)[:, 1].tolist()
     assert "a pickle may not run here, where it is not confined: file_system" in told["refused"]
     assert "no connection (PermissionError" in told["connects"]

@@ -18,10 +18,13 @@ from rai_pipelines.model_host.wire import (
     PREFIX,
     WireError,
     as_table,
+    lay_out,
+    pack_items,
     pack_message,
     pack_table,
     plain_table,
     read_message,
+    take_apart,
     unpack_arrays,
     unpack_table,
 )
@@ -128,3 +131,17 @@ def test_arrays_that_are_not_one_whole_list_each_are_refused(table: pa.Table) ->
 def test_arrays_of_any_lengths_arrive_together() -> None:
     arrived = unpack_arrays(memoryview(pack_table(as_table([pa.array([1, 2]), pa.array([], pa.int8())]))), untrusted=True)
     assert [array.to_pylist() for array in arrived] == [[1, 2], []]
+
+
+def test_numbers_travel_as_their_bytes_beside_what_needs_arrow() -> None:
+    numbers, texts = np.array([1.5, -0.0]).view(np.uint8), pa.array(["a", None], type=pa.large_string())
+    layout, items = lay_out([numbers, texts, numbers[:0]])
+    assert layout == [16, None, 0]
+    first, second, third = take_apart(layout, [memoryview(payload).cast("B") for payload in pack_items(items)], untrusted=True)
+    assert first.tobytes() == numbers.tobytes() and second.to_pylist() == ["a", None] and third.nbytes == 0
+
+
+@pytest.mark.parametrize("layout", [None, 3, [], [8], [True], [16, 16], ["16"], [16.0], [None], [None, 16], {"0": 16}])
+def test_numbers_that_do_not_add_up_are_refused(layout: Any) -> None:
+    with pytest.raises(WireError):
+        take_apart(layout, [memoryview(bytes(16))], untrusted=True)

@@ -53,6 +53,7 @@ def good_evidence(risk_class: str = "limited") -> dict[str, Evidence]:
             figure("additivity_error", 1e-8, group="maximum", n=400),
         ),
         evidence("documentation_check", figure("card_sections_filled", 1.0)),
+        evidence("policy_review", figure("policy_reviews_recorded", 0.0), details={"due_on": "2027-11-01"}),
     ]
     return {item.assessment: item for item in made}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import JsonValue
 
-from rai_pipelines.assessments.explanations.libraries import library
+from rai_pipelines.assessments.explanations.libraries import installed, library
 from rai_pipelines.subjects.subject import Tables
 
 if TYPE_CHECKING:
@@ -35,14 +35,16 @@ def native_shapley(model: CheckedModel, parameters: Mapping[str, JsonValue], tab
     """
     import pyarrow as pa
 
+    if not installed("shap"):
+        return {"reason": "shap is not among the libraries of the model's process"}, {}
     given = parameters["columns"]
     columns = list(model.features or (map(str, given) if isinstance(given, list) else ()))
     rows, background = (tables[name].to_pandas()[columns] for name in ("rows", "background"))
     place = None
     if parameters["output"] == "score":
         classes = model.classes or ()
-        if len(classes) != 2 or model.favourable not in classes:
-            return {"reason": f"the model has {len(classes)} classes with a probability, not two"}, {}
+        if len(classes) < 2 or model.favourable not in classes:
+            return {"reason": f"the model has {len(classes)} classes with a probability, and the explained one is not among them"}, {}
         place = classes.index(model.favourable)
     steps, last = _parts(model.native)
     made = _inputs_of_the_last_step(steps, rows, background)
@@ -161,7 +163,7 @@ def _why(estimator: Any, error: Exception) -> str:
 def _side(values: np.ndarray, expected: Any, place: int | None, *, whole: float) -> tuple[np.ndarray, float]:
     """Values and base of the favourable class. One output is that of the second class; the first has what is left of `whole`."""
     base = np.atleast_1d(np.asarray(expected, dtype=float))
-    if values.ndim == 3 and values.shape[2] == 2 and place is not None:
+    if values.ndim == 3 and place is not None and values.shape[2] > max(1, place):
         return values[:, :, place], float(base[place])
     values = values.reshape(values.shape[0], values.shape[1])
     return (values, float(base[-1])) if place != 0 else (-values, whole - float(base[-1]))

@@ -34,6 +34,7 @@ class ExplanationParameters(Parameters):
     min_rows: int = Field(default=20, ge=5, description="Rows below which a bin, a category or a figure is not shown as one")
     resamples: int = Field(default=2_000, ge=200, le=100_000)
     interval_level: float = Field(default=0.90, gt=0, lt=1)
+    max_classes: int = Field(default=5, ge=1, le=100, description="Of several classes, those that are explained: the most frequently decided ones")
     max_queries: int = Field(default=1_000_000, ge=10_000, description="Rows that the model may be asked about")
 
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from rai_pipelines.assessments.base import AuditContext, Measured
 from rai_pipelines.assessments.explanations.drivers import driver_figures
-from rai_pipelines.assessments.explanations.figures import share_figure
+from rai_pipelines.assessments.explanations.figures import absent_figure, share_figure
 from rai_pipelines.assessments.explanations.global_view import dependence, importance_figures
 from rai_pipelines.assessments.explanations.libraries import EXTRA, installed
 from rai_pipelines.assessments.explanations.local_figures import (
+    UNFAVOURABLE,
     agreement,
     counterfactual_figures,
     decision_from_score,
@@ -22,14 +23,18 @@ from rai_pipelines.assessments.explanations.local_figures import (
     replayed_traces,
     stability,
 )
+from rai_pipelines.assessments.explanations.one_class import context_for_class
 from rai_pipelines.assessments.explanations.parameters import ExplanationParameters
 from rai_pipelines.assessments.explanations.quality import additivity_figures
 from rai_pipelines.assessments.explanations.scene import Scene, open_scene
 from rai_pipelines.assessments.explanations.surrogate import measure_surrogate
-from rai_pipelines.assessments.security.robust_sample import draw_rows
-from rai_pipelines.evidence.model import Measurement, Status
+from rai_pipelines.assessments.scoring import feature_names
+from rai_pipelines.assessments.security.robust_sample import Outcomes, draw_rows
+from rai_pipelines.evidence.model import Measurement, State, Status
 
-SURROGATE_SALT, HELD_OUT_SALT, IMPORTANCE_SALT, PROXY_SALT = 75, 76, 80, 82
+SURROGATE_SALT, HELD_OUT_SALT, IMPORTANCE_SALT, PROXY_SALT, CLASS_SALT = 75, 76, 80, 82, 83
+OTHER_CLASSES = "decisions for other classes"
+LEAST_QUERIES = 10_000
 
 
 def assess_explanations(context: AuditContext, parameters: ExplanationParameters) -> Measured:
@@ -42,16 +47,56 @@ def assess_explanations(context: AuditContext, parameters: ExplanationParameters
         explained score gives). Quality: `additivity_error`, `deletion_fidelity`, `top5_stability`,
         `rank_stability`, `shap_lime_agreement`, `trace_replay_match`. `model_queries` (rows). Dependence, rules and what was cut are details.
 
+    Of several classes each is explained against all others (`outcome` is the class), the most frequently decided ones first; the queries are
+    shared out among them.
+
     Raises:
         ModelMissing: there is no model file.
         ModelError: the model does not load, fails on its own evaluation table, or explains itself with what cannot be.
         DataError, DatasheetError: a table does not fit the datasheet.
     """
-    task = context.subject.datasheet.task
-    if task == "multiclass_classification":
-        return Measured(status=Status.MISSING, reason=f"explanations are made for two outcomes and for amounts, and the task is {task}")
     if not installed("shap"):
         return Measured(status=Status.MISSING, reason=f"shap is not installed, and explanations need it. {EXTRA}.")
+    if context.subject.datasheet.task == "multiclass_classification":
+        return _each_class(context, parameters)
+    return _one_output(context, parameters)
+
+
+def _each_class(context: AuditContext, parameters: ExplanationParameters) -> Measured:
+    """The whole report for each class against all others."""
+    chosen, left_out = _classes(context, parameters)
+    share = parameters.model_copy(update={"max_queries": max(LEAST_QUERIES, parameters.max_queries // len(chosen))})
+    measurements: list[Measurement] = []
+    by_class: dict[str, Any] = {}
+    for name in chosen:
+        made = _one_output(context_for_class(context, name), share)
+        for item in made.measurements:
+            group = OTHER_CLASSES if item.group == UNFAVOURABLE else item.group
+            measurements.append(item.model_copy(update={"outcome": name, "group": group}))
+        by_class[name] = dict(made.details)
+    for name in left_out:  # so that nobody takes the classes that were looked at for all of them
+        note = f"only the {len(chosen)} most frequently decided classes are explained (max_classes)"
+        measurements.append(absent_figure("local_explanation_coverage", 0, note, state=State.UNAVAILABLE, outcome=name))
+    # what is the same for every class stands beside them, as for two outcomes
+    first = by_class[chosen[0]]
+    shared = {name: first[name] for name in ("explainer", "explained_output") if len({str(one[name]) for one in by_class.values()}) == 1}
+    told = {"task": context.subject.datasheet.task, "explained": "each class against all others", "classes_not_explained": left_out, **shared}
+    return Measured(measurements=tuple(measurements), details={**told, "classes": by_class})
+
+
+def _classes(context: AuditContext, parameters: ExplanationParameters) -> tuple[list[str], list[str]]:
+    """The classes to explain, as declared, and those that are left out: the ones that a sample of rows is least often decided for."""
+    declared = list(context.subject.datasheet.columns.classes)
+    model = context.subject.load_model()
+    features = feature_names(context, model)
+    drawn = draw_rows(context.table("evaluation"), features, parameters.held_out_rows, seed=(context.seed, CLASS_SALT))
+    decided = Outcomes.of(context.subject.datasheet).decisions(model, drawn[list(features)], str(context.subject.version))
+    often = np.bincount(decided, minlength=len(declared))
+    kept = set(np.argsort(-often, kind="stable")[: parameters.max_classes].tolist())
+    return [name for at, name in enumerate(declared) if at in kept], [name for at, name in enumerate(declared) if at not in kept]
+
+
+def _one_output(context: AuditContext, parameters: ExplanationParameters) -> Measured:
     scene = open_scene(context, parameters)
     surrogate, told = _surrogate(scene)
     traces, differences = replayed_traces(scene)

@@ -41,11 +41,12 @@ class Sizes(Protocol):
     def resamples(self) -> int: ...
 
 
-def between_groups(tables: Sequence[GroupCounts], sizes: Sizes, *, seed: int) -> list[tuple[list[Measurement], Few]]:
+def between_groups(tables: Sequence[GroupCounts], sizes: Sizes, *, seed: int, closed_forms: bool = False) -> list[tuple[list[Measurement], Few]]:
     """The disparities over the groups that have enough data, each with the pair of groups that makes it, for each table.
 
     A metric compares the groups whose every rate in it has enough rows; the others are named in the note. With fewer than two such
-    groups it is insufficient and has no value. Single attributes have Fairlearn's values, intersections those of the closed forms.
+    groups it is insufficient and has no value. Single attributes have Fairlearn's values, intersections those of the closed forms, which are
+    the same up to rounding; `closed_forms` takes them for single attributes too, for simulations of many tables.
 
     Returns:
         For each table the measurements, and by rate the groups without enough rows for it with the number they have.
@@ -59,7 +60,7 @@ def between_groups(tables: Sequence[GroupCounts], sizes: Sizes, *, seed: int) ->
     comparable = {
         key: chosen for key, chosen in compared.items() if len(chosen.groups) >= 2 and (key[1].startswith(PARITY) or tables[key[0]].labelled > 0)
     }
-    values = _values(comparable)
+    values = _values(comparable, by_fairlearn=not closed_forms)
     pool = normal_pool(max((len(chosen.groups) for chosen in comparable.values()), default=0), resamples=sizes.resamples, seed=(seed,))
     found = []
     for position, counted in enumerate(tables):
@@ -89,16 +90,16 @@ def insufficient_groups(counted: GroupCounts, sizes: Sizes) -> Few:
     return found
 
 
-def _values(comparable: Mapping[tuple[int, str], GroupCounts]) -> dict[tuple[int, str], float]:
+def _values(comparable: Mapping[tuple[int, str], GroupCounts], *, by_fairlearn: bool) -> dict[tuple[int, str], float]:
     """The figure of each table and metric: by Fairlearn for single attributes, in as few frames as there are kinds of rows."""
     values: dict[tuple[int, str], float] = {}
-    for labelled in (False, True):
+    for labelled in (False, True) if by_fairlearn else ():
         keys: dict[tuple[str, tuple[str, ...]], list[tuple[int, str]]] = {}
         for (position, metric), chosen in comparable.items():
             if len(chosen.parts) == 1 and metric.startswith(PARITY) is not labelled and metric != "predictive_parity_difference":
                 keys.setdefault((chosen.attribute, chosen.groups), []).append((position, metric))
-        by_fairlearn = fairlearn_disparities([comparable[asked[0]] for asked in keys.values()], labelled=labelled)
-        for asked, figures in zip(keys.values(), by_fairlearn, strict=True):
+        found = fairlearn_disparities([comparable[asked[0]] for asked in keys.values()], labelled=labelled)
+        for asked, figures in zip(keys.values(), found, strict=True):
             values |= {(position, metric): figures[metric] for position, metric in asked}
     closed: dict[tuple[str, tuple[str, ...]], dict[str, np.ndarray]] = {}
     for (position, metric), chosen in comparable.items():

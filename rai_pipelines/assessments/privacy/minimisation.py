@@ -45,7 +45,7 @@ def measure_minimisation(
 
 def columns_with_a_part(columns: Columns) -> frozenset[str]:
     """The columns that the datasheet names in any part, or gives a purpose."""
-    single = (columns.label, columns.prediction, columns.score, columns.weight, columns.unit_id, columns.timestamp, columns.row_id)
+    single = (columns.label, columns.prediction, columns.score, columns.weight, columns.unit_id, columns.source, columns.timestamp, columns.row_id)
     several = (
         columns.features, columns.quasi_identifiers, columns.sensitive_attributes, columns.direct_identifiers, columns.immutable_features,
         columns.categorical_features, tuple(columns.protected_attributes), tuple(columns.purposes),

@@ -1,27 +1,22 @@
 """The likelihood-ratio attack (LiRA; Carlini et al. 2022), online: what the model says about a row, against refits with and without that row.
 
-Refits are clones of the native scikit-learn estimator, fitted where the model lives, to halves of the rows under attack. They see fewer rows
-than the model did, so the attack is weaker than one with the whole training table.
+Refits are the model's own learner (see `refits`), fitted where the model lives to halves of the rows under attack. They see fewer rows than the
+model did, so the attack is weaker than one with the whole training table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from pydantic import JsonValue
 
 from rai_pipelines.assessments.privacy_attacks.membership import Answers, Attack, Rows, best_threshold, confidence
+from rai_pipelines.assessments.refits import LEFT_OUT, Plan, Refused, answers_of_refits
 from rai_pipelines.errors import ModelError
-from rai_pipelines.subjects.subject import LoadedModel, Tables
-
-if TYPE_CHECKING:
-    from rai_pipelines.subjects.model_files import CheckedModel
+from rai_pipelines.subjects.subject import LoadedModel
 
 SHADOW_MODELS = "lira_online"
-TASK = "rai_pipelines.assessments.privacy_attacks.shadow_models:refit_scores"
-TRUTH = "rai_truth"
 CLIPPED = 1e-4  # probabilities are kept this far from 0 and 1, so that their logits are finite
 LEAST_DEVIATION = 1e-3
 
@@ -30,8 +25,6 @@ def target_shadows(
     model: LoadedModel, rows: Rows, answers: Answers, features: tuple[str, ...], *, models: int, most_rows: int, seed: Sequence[int]
 ) -> tuple[Attack | None, str | None]:
     """The attack on the model, or None and why it cannot be made."""
-    import pyarrow as pa
-
     scores = answers[1]
     if models < 2:
         return None, "no shadow models are allowed (shadow_models)"
@@ -39,19 +32,15 @@ def target_shadows(
         return None, "the model gives no score"
     chosen, inside = _halves(len(rows.truth), models, most_rows, seed)
     people = rows.frame.iloc[chosen][list(features)]
-    table = pa.Table.from_pandas(people, preserve_index=False).append_column(TRUTH, pa.array(rows.truth[chosen]))
-    asked = {f"half{number}": pa.table({"inside": pa.array(half)}) for number, half in enumerate(inside)}
-    parameters: dict[str, JsonValue] = {"features": list(features), "seed": int(np.random.default_rng([*seed, 2]).integers(2**31))}
+    draws = np.random.default_rng([*seed, 2])
+    plans = [Plan(np.where(half, rows.truth[chosen], LEFT_OUT), int(draws.integers(2**31))) for half in inside]
     try:
-        answer, tables = model.run(TASK, parameters, {"rows": table, **asked})
-    except ModelError as error:  # a model that cannot be refitted is still open to the other attacks; the finding says why
+        refits = answers_of_refits(model, people, people, plans).scores
+    except (ModelError, Refused) as error:  # a model that cannot be refitted is still open to the other attacks; the finding says why
         return None, f"the model cannot be refitted: {error}"
-    if answer.get("refused"):
-        return None, str(answer["refused"])
-    refits = [np.asarray(tables["scores"].column(f"score{number}").to_numpy(zero_copy_only=False), dtype=float) for number in range(len(inside))]
-    if any(refit.shape != (len(chosen),) or not np.isfinite(refit).all() for refit in refits):
-        return None, "the refits give something else than one finite score per row"
-    return _attack(rows, scores, chosen, inside, np.clip(refits, 0.0, 1.0)), None
+    if refits is None:
+        return None, "the refits give no score"
+    return _attack(rows, scores, chosen, inside, refits), None
 
 
 def control_shadows(inputs: np.ndarray, rows: Rows, answers: Answers, *, models: int, seed: Sequence[int]) -> Attack:
@@ -65,36 +54,6 @@ def control_shadows(inputs: np.ndarray, rows: Rows, answers: Answers, *, models:
         tree = DecisionTreeClassifier(random_state=number).fit(inputs[chosen][half], rows.truth[chosen][half])
         refits.append(_favourable(tree, inputs[chosen], 1))
     return _attack(rows, answers[1], chosen, inside, np.array(refits))
-
-
-def refit_scores(model: CheckedModel, parameters: Mapping[str, JsonValue], tables: Tables) -> tuple[Mapping[str, JsonValue], Tables]:
-    """Task: probabilities of the favourable outcome for all rows, from a clone of the model fitted to each half; or why there are none."""
-    import pyarrow as pa
-    from sklearn.base import BaseEstimator, clone
-
-    native, kind = model.native, type(model.native).__name__
-    if not isinstance(native, BaseEstimator) or not callable(getattr(native, "fit", None)):
-        return {"refused": f"a {kind} is no scikit-learn estimator that could be cloned and refitted"}, {}
-    classes = getattr(native, "classes_", None)
-    if model.classes is None or classes is None or len(classes) != 2 or model.favourable not in model.classes:
-        return {"refused": f"the {kind} does not have two classes of which one is favourable"}, {}
-    place = model.classes.index(model.favourable)
-    truth = tables["rows"].column(TRUTH).to_numpy(zero_copy_only=False)
-    names: Any = parameters["features"]
-    frame = tables["rows"].select([str(name) for name in names]).to_pandas()[list(model.features or names)]
-    labels = np.where(truth == 1, classes[place], classes[1 - place])
-    rng = np.random.default_rng(int(str(parameters["seed"])))
-    scores = {}
-    for number in range(len(tables) - 1):
-        half = tables[f"half{number}"].column("inside").to_numpy(zero_copy_only=False)
-        shadow = clone(native)
-        known = shadow.get_params()
-        seeds = {name: int(rng.integers(2**31)) for name in sorted(known) if name.split("__")[-1] == "random_state"}
-        single = {name: 1 for name in known if name.split("__")[-1] == "n_jobs"}
-        shadow.set_params(**seeds, **single)
-        shadow.fit(frame[half], labels[half])
-        scores[f"score{number}"] = pa.array(_favourable(shadow, frame, classes[place]))
-    return {}, {"scores": pa.table(scores)}
 
 
 def _halves(number: int, models: int, most: int, seed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -15,15 +15,25 @@ import numpy as np
 
 from rai_pipelines.assessments.security.evasion import BOUNDARY, HOP_SKIP_JUMP, black_box
 from rai_pipelines.assessments.security.feature_space import FeatureSpace
-from rai_pipelines.assessments.security.gradients import GRADIENT, gradient
+from rai_pipelines.assessments.security.gradients import gradient, network_gradient
 from rai_pipelines.assessments.security.neighbours import nearest_known_counterexamples, search_valid_neighbours
+from rai_pipelines.assessments.security.networks import AUTO_PGD, FAST_GRADIENT, GRADIENT, NetworkView, line_network, network_view
 from rai_pipelines.assessments.security.oracle import Attacked, Effort, Guard, Oracle, nearest_of
 from rai_pipelines.assessments.security.tree_leaves import DECISION_TREE, Leaves, decision_tree, leaves_of_vectors
 
 VALID_NEIGHBOURS = "valid_neighbours"
 BLACK_BOX = (HOP_SKIP_JUMP, BOUNDARY)
-ATTACKS = (HOP_SKIP_JUMP, BOUNDARY, VALID_NEIGHBOURS, DECISION_TREE, GRADIENT)
-SHARES = {HOP_SKIP_JUMP: 0.4, BOUNDARY: 0.3, VALID_NEIGHBOURS: 0.2, DECISION_TREE: 0.05, GRADIENT: 0.05}  # of the rows asked about
+GRADIENTS = (FAST_GRADIENT, GRADIENT, AUTO_PGD)
+ATTACKS = (HOP_SKIP_JUMP, BOUNDARY, VALID_NEIGHBOURS, DECISION_TREE, *GRADIENTS)
+SHARES = {
+    HOP_SKIP_JUMP: 0.4,
+    BOUNDARY: 0.3,
+    VALID_NEIGHBOURS: 0.2,
+    DECISION_TREE: 0.05,
+    FAST_GRADIENT: 0.05,
+    GRADIENT: 0.05,
+    AUTO_PGD: 0.05,
+}  # of the rows asked about
 LESS = 0.25  # the part of the effort that the check on effort compares with
 TOLERATED_FALL = 0.1  # share of the checked rows by which more effort may find less, for attacks that draw
 NOTHING_TO_BREAK = "no decision of a fragile model can be changed within the budget, so nothing shows that it works"
@@ -51,10 +61,11 @@ class Scene:
 
 @dataclass(frozen=True)
 class Inside:
-    """What white-box attacks know of the model: a tree's leaves, or a linear model's weights; None where it is neither."""
+    """What white-box attacks know of the model: a tree's leaves, a linear model's weights or a network's layers; None where it is none of them."""
 
     leaves: Leaves | None = None
     weights: np.ndarray | None = None
+    network: NetworkView | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +130,7 @@ def effects(
     """How each attack of `found` does in the positive control, and in the checks on effort and distance on the first `checked` rows of `scene`."""
     number = min(checked, len(scene.rows))
     small, begun = scene.first(number), starts.part(number)
-    control = _positive_control(tuple(found), scene, control_rows)
+    control = _positive_control(tuple(found), scene, control_rows, as_network=inside.network is not None)
     less = run_attacks(tuple(found), replace(small, effort=scene.effort.share(LESS)), inside, starts=begun)
     far = replace(small, budgets=(scene.space.diameter,))
     reachable = np.isfinite(begun.distance)
@@ -131,7 +142,7 @@ def effects(
             number,
             int(less[name].within(scene.budgets[0]).sum()),
             int(attacked.part(number).within(scene.budgets[0]).sum()),
-            0 if name == GRADIENT else int(reachable.sum()),  # a gradient moves numbers only: categories may be all that is known to help
+            0 if name in GRADIENTS else int(reachable.sum()),  # a gradient moves numbers only: categories may be all that is known to help
             int((np.isfinite(unbounded.distance) & reachable).sum()),
         )
     return effect
@@ -148,7 +159,11 @@ def row_seeds(seed: int, salt: int, number: int) -> np.ndarray:
 
 
 def _fits(name: str, inside: Inside) -> bool:
-    return not (name == DECISION_TREE and inside.leaves is None) and not (name == GRADIENT and inside.weights is None)
+    if name == DECISION_TREE:
+        return inside.leaves is not None
+    if name == GRADIENT:
+        return inside.weights is not None or inside.network is not None
+    return inside.network is not None or name not in GRADIENTS
 
 
 def _run(name: str, scene: Scene, inside: Inside, starts: Attacked) -> Attacked:
@@ -161,20 +176,21 @@ def _run(name: str, scene: Scene, inside: Inside, starts: Attacked) -> Attacked:
         return search_valid_neighbours(oracle, space, rows, budgets=scene.budgets, effort=effort, seeds=row_seeds(scene.seed, 23, len(rows)))
     if name == DECISION_TREE and inside.leaves is not None:
         return decision_tree(oracle, space, rows, leaves=inside.leaves)
+    if name in GRADIENTS and inside.network is not None:
+        seed = int(row_seeds(scene.seed, 35, 1)[0])
+        return network_gradient(name, oracle, space, rows, view=inside.network, epsilon=max(scene.budgets), effort=effort, seed=seed)
     if name == GRADIENT and inside.weights is not None:
         return gradient(oracle, space, rows, weights=inside.weights, epsilon=max(scene.budgets), effort=effort)
     raise KeyError(name)
 
 
-def _positive_control(names: Sequence[str], scene: Scene, rows: np.ndarray) -> dict[str, Attacked]:
+def _positive_control(names: Sequence[str], scene: Scene, rows: np.ndarray, *, as_network: bool) -> dict[str, Attacked]:
     """Each attack on decisions that are easy to break: an unpruned tree over random labels, and lines that pass close to each row."""
     tree = _fragile_tree(scene.pool, scene.seed)
     shown = replace(scene, oracle=_oracle_of(tree), rows=rows)
     inside = Inside(leaves=leaves_of_vectors(tree, scene.space))
-    found = run_attacks([name for name in names if name != GRADIENT], shown, inside, starts=starting_points(shown))
-    if GRADIENT in names:
-        found[GRADIENT] = _close_lines(scene, rows)
-    return found
+    found = run_attacks([name for name in names if name not in GRADIENTS], shown, inside, starts=starting_points(shown))
+    return found | {name: _close_lines(name, scene, rows, as_network=as_network) for name in names if name in GRADIENTS}
 
 
 def _fragile_tree(pool: np.ndarray, seed: int) -> Any:
@@ -190,7 +206,7 @@ def _oracle_of(tree: Any) -> Oracle:
     return Oracle(lambda vectors: np.asarray(tree.predict(vectors.astype(np.float32))))
 
 
-def _close_lines(scene: Scene, rows: np.ndarray) -> Attacked:
+def _close_lines(name: str, scene: Scene, rows: np.ndarray, *, as_network: bool) -> Attacked:
     """Gradient attacks on one linear model per row, whose boundary lies at half the budget from it, towards the wider side of each range."""
     if not len(rows):
         return Attacked.nothing(rows)
@@ -205,5 +221,10 @@ def _close_lines(scene: Scene, rows: np.ndarray) -> Attacked:
         offset = -float(slope @ np.nan_to_num(row)) - epsilon / 2 * length
         line = np.append(slope, offset)
         oracle = Oracle(lambda vectors, line=line: (np.nan_to_num(vectors) @ line[:-1] + line[-1] > 0).astype(int))  # type: ignore[misc]
-        parts.append(gradient(oracle, space, row[None], weights=line, epsilon=max(scene.budgets), effort=scene.effort))
+        if as_network:
+            line_view = network_view(line_network(line), replace(space, columns=space.names), np.nan_to_num)
+            chosen: dict[str, Any] = {"view": line_view, "epsilon": max(scene.budgets), "effort": scene.effort, "seed": scene.seed}
+            parts.append(network_gradient(name, oracle, space, row[None], **chosen))
+        else:
+            parts.append(gradient(oracle, space, row[None], weights=line, epsilon=max(scene.budgets), effort=scene.effort))
     return Attacked(np.concatenate([part.rows for part in parts]), np.concatenate([part.distance for part in parts]))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import JsonValue
 
-from rai_pipelines.assessments.security.attack_suite import Effect, Inside, Scene, breakable_rows, effects, run_attacks, starting_points
+from rai_pipelines.assessments.security.attack_suite import GRADIENTS, Effect, Inside, Scene, breakable_rows, effects, run_attacks, starting_points
 from rai_pipelines.assessments.security.feature_space import FeatureSpace
-from rai_pipelines.assessments.security.gradients import GRADIENT, linear_weights
+from rai_pipelines.assessments.security.gradients import linear_weights
+from rai_pipelines.assessments.security.networks import GRADIENT, NetworkView, network_view, read_layers
 from rai_pipelines.assessments.security.oracle import Attacked, confirmed
 from rai_pipelines.assessments.security.robust_sample import Sampled
 from rai_pipelines.assessments.security.threat_model import violations
@@ -62,7 +63,7 @@ def attack_model(
         ModelError: the model fails on rows that could exist.
     """
     with _answers(model, scene, sampled, fast) as path:
-        inside = _inside(model, scene.space, attacks)
+        inside = _inside(model, scene.space, sampled.frame, attacks)
         starts = starting_points(scene)
         found = run_attacks(attacks, scene, inside, starts=starts)
         breakable = breakable_rows(scene, sampled.vectors, control_rows)
@@ -101,10 +102,16 @@ def _told(path: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     return {"path": "onnx" if path.get("path") == "onnx" else "native", **facts}
 
 
-def _inside(model: LoadedModel, space: FeatureSpace, attacks: Sequence[str]) -> Inside:
+def _inside(model: LoadedModel, space: FeatureSpace, like: pd.DataFrame, attacks: Sequence[str]) -> Inside:
+    network: NetworkView | None = None
+    if set(attacks) & set(GRADIENTS):
+        layers = read_layers(model, len(space.columns))
+        if layers is not None:
+            network = network_view(layers, space, lambda vectors: space.decode(vectors, like).to_numpy(dtype=float))
     return Inside(
+        network=network,
         leaves=leaves_of(model, space) if DECISION_TREE in attacks else None,
-        weights=linear_weights(model, space) if GRADIENT in attacks else None,
+        weights=linear_weights(model, space) if GRADIENT in attacks and network is None else None,
     )
 
 

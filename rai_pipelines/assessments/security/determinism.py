@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rai_pipelines.assessments.statistics.proportions import proportion
 from rai_pipelines.errors import ModelError
+from rai_pipelines.evidence.model import Measurement
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,3 +72,27 @@ def measure_determinism(model: LoadedModel, frame: pd.DataFrame, repeats: int = 
         changed_scores=int(changed_score.sum()) if scored else None,
         largest_score_change=float((high - low).max()) if low is not None and high is not None else None,
     )
+
+
+def steadiness_figures(found: Determinism, *, level: float) -> list[Measurement]:
+    """`unsteady_decisions` and, of a model with scores, `unsteady_scores`: shares of rows answered otherwise in one of the calls, with intervals."""
+    counted = [("unsteady_decisions", found.changed_decisions)]
+    note = f"rows that were answered differently in one of {found.repeats} calls with the same rows"
+    if found.changed_scores is not None:
+        counted.append(("unsteady_scores", found.changed_scores))
+    measurements = []
+    for metric, changed in counted:
+        figure = proportion(changed, found.rows, level)
+        widest = f"; the widest range of one row's score is {found.largest_score_change:.3g}" if metric == "unsteady_scores" and changed else ""
+        measurements.append(
+            Measurement(
+                metric=metric,
+                value=figure.value,
+                interval=figure.interval,
+                standard_error=figure.standard_error,
+                n=found.rows,
+                denominator=found.rows,
+                note=note + widest,
+            )
+        )
+    return measurements

@@ -114,7 +114,10 @@ class _Desk:
         return np.asarray(usable)
 
     def answer(self, questions: Sequence[Question]) -> list[np.ndarray]:
-        """One-hot decisions, shape (rows, 2), for each question; positions of rows stand before the questions."""
+        """For each question whether the decision stays (first column) or changes (second), one-hot, shape (rows, 2); positions stand before it.
+
+        Nothing is aimed at a certain class, so of several classes it matters only whether it is still the same.
+        """
         lengths = [len(asked) for _, asked in questions]
         owner = np.repeat([position for position, _ in questions], lengths)
         scaled = np.concatenate([asked for _, asked in questions])
@@ -128,11 +131,10 @@ class _Desk:
                 self.known[int(owner[at])][keys[at]] = decision
             answers = [self.known[at][key] for at, key in zip(owner.tolist(), keys, strict=True)]
             self._remember(candidates[new], owner[new], decisions)
-        answered = np.array(answers)
-        # a direction of length zero gives NaN; only the other class ends ART's search for a step, and ART then gives the row up
-        impossible = np.isnan(scaled).any(axis=1)
-        answered[impossible] = 1 - self.decisions[owner[impossible]]
-        return np.split(np.eye(2, dtype=np.float32)[answered], np.cumsum(lengths)[:-1])
+        changed = np.array(answers) != self.decisions[owner]
+        # a direction of length zero gives NaN; only a change ends ART's search for a step, and ART then gives the row up
+        changed |= np.isnan(scaled).any(axis=1)
+        return np.split(np.eye(2, dtype=np.float32)[changed.astype(int)], np.cumsum(lengths)[:-1])
 
     def _look_up(self, owner: list[int], keys: list[bytes]) -> tuple[list[int], list[int]]:
         """Known answers, -1 where there is none, and the places of the rows to ask about, each once."""

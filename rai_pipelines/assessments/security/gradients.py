@@ -1,7 +1,6 @@
-"""Attacks along gradients, by the Adversarial Robustness Toolbox.
+"""Attacks along gradients, by the Adversarial Robustness Toolbox: of scikit-learn's logistic regression here, of networks with `networks`.
 
-Gradient attacks exist here for scikit-learn's logistic regression only. Trees, forests and boosting have no gradient, and networks would need
-PyTorch, which this project does not install.
+Trees, forests and boosting have no gradient.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from pydantic import JsonValue
 
 from rai_pipelines.assessments.security.feature_space import FeatureSpace
 from rai_pipelines.assessments.security.neighbours import shrunk
+from rai_pipelines.assessments.security.networks import NetworkView, along_gradient
 from rai_pipelines.assessments.security.oracle import Attacked, Effort, Oracle, best_of
 from rai_pipelines.errors import ModelError
 from rai_pipelines.subjects.subject import LoadedModel, Tables
@@ -23,7 +23,6 @@ from rai_pipelines.subjects.subject import LoadedModel, Tables
 if TYPE_CHECKING:
     from rai_pipelines.subjects.model_files import CheckedModel
 
-GRADIENT = "gradient"
 TASK = "rai_pipelines.assessments.security.gradients:weights"
 ALONG = np.concatenate([np.linspace(1 / 64, 1, 64), [1.5, 2.0]])  # of the way that the gradient takes
 
@@ -74,6 +73,17 @@ def gradient(oracle: Oracle, space: FeatureSpace, rows: np.ndarray, *, weights: 
     decided = np.eye(2, dtype=np.float32)[oracle.ask(rows)]  # the weights leave categories out, so they do not say
     moved = descent.generate(standard.astype(np.float32), decided, mask=mask) * space.step
     change = np.where(mask.astype(bool), moved - known, 0.0)
+    return _tried(oracle, space, rows, [rows + share * change for share in ALONG])
+
+
+def network_gradient(
+    name: str, oracle: Oracle, space: FeatureSpace, rows: np.ndarray, *, view: NetworkView, epsilon: float, effort: Effort, seed: int
+) -> Attacked:
+    """One of the gradient attacks on a network (see `along_gradient`); the least part of its way that counts. Categories stay where they are."""
+    if not len(rows) or all(space.categorical[at] for at in space.movable):
+        return Attacked.nothing(rows)
+    reached = along_gradient(name, view, space, rows, epsilon=epsilon, steps=effort.gradient_steps, seed=seed)
+    change = np.where(np.isnan(rows), 0.0, reached - rows)
     return _tried(oracle, space, rows, [rows + share * change for share in ALONG])
 
 

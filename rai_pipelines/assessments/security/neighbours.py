@@ -17,7 +17,7 @@ HALVES = (0.0, 0.5)
 def nearest_known_counterexamples(oracle: Oracle, space: FeatureSpace, rows: np.ndarray, pool: np.ndarray, effort: Effort) -> Attacked:
     """For each row, training values of the movable features that change the decision: where the attacks start from."""
     decisions, known = oracle.ask(rows), oracle.ask(pool)
-    donors = [pool[known != decision] for decision in (0, 1)]
+    donors = {int(decision): pool[known != decision] for decision in np.unique(decisions)}
     candidates, owner = [], []
     for position, row in enumerate(rows):
         others = space.project(_graft(space, row, donors[int(decisions[position])]), row[None])

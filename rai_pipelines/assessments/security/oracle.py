@@ -15,7 +15,7 @@ BEYOND = (1.0 + 1e-6, 1.001, 1.01)  # where a finding that was not confirmed is 
 
 @dataclass
 class Oracle:
-    """A decision function over feature vectors that counts the rows it is asked about. Decisions are 0 or 1."""
+    """A decision function over feature vectors that counts the rows it is asked about. Decisions are numbers of classes."""
 
     decide: Callable[[np.ndarray], np.ndarray]
     queries: int = 0

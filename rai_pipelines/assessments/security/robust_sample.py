@@ -1,4 +1,4 @@
-"""The rows that are attacked, drawn with a seed, and the model's decisions on them as 0 and 1."""
+"""The rows that are attacked, drawn with a seed, and the model's decisions on them as numbers: 1 for the favourable outcome, or places of classes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from rai_pipelines.assessments.base import AuditContext
 from rai_pipelines.assessments.security.feature_space import FeatureSpace
 from rai_pipelines.errors import DataError, ModelError
+from rai_pipelines.subjects.datasheet import Datasheet
 from rai_pipelines.subjects.subject import LoadedModel
 from rai_pipelines.tables.contingency import as_outcome
 from rai_pipelines.tables.source import TableSource
@@ -22,12 +23,67 @@ UNLABELLED_MARGIN = 4  # times the sample is drawn, so that rows without a label
 
 @dataclass(frozen=True)
 class Sampled:
-    """The sampled evaluation rows: as the model reads them, as vectors, and their true outcome (None without labels)."""
+    """The sampled evaluation rows: as the model reads them, as vectors, and their true outcome as `Outcomes` numbers it (None without labels)."""
 
     frame: pd.DataFrame
     vectors: np.ndarray
     truth: np.ndarray | None
     unseen: int
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Decisions and labels as numbers: 1 for the favourable outcome and 0 for the other; with `classes`, the place of each among them."""
+
+    favourable: str
+    classes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, sheet: Datasheet) -> Outcomes:
+        """Of a classification, as its datasheet declares it."""
+        return cls(sheet.columns.favourable_outcome, sheet.columns.classes)
+
+    def labels(self, values: pd.Series, where: str) -> np.ndarray:
+        """Labels, shape (rows,).
+
+        Raises:
+            DataError: a class that the datasheet does not name.
+        """
+        if not self.classes:
+            return np.asarray(as_outcome(values, self.favourable).to_numpy(dtype=np.int64))
+        codes = self._codes(values)
+        if (codes < 0).any():
+            unknown = str(values[codes < 0].iloc[0])[:80]
+            raise DataError(f"holds the class {unknown!r}, which columns.classes does not name", where=where, hint="Complete columns.classes")
+        return codes
+
+    def decisions(self, model: LoadedModel, frame: pd.DataFrame, name: str) -> np.ndarray:
+        """What the model decides about each row, shape (rows,).
+
+        Raises:
+            ModelError: the model fails, gives other than one decision per row, or a class that the datasheet does not name.
+        """
+        import pandas as pd
+
+        if not self.classes:
+            return decisions_of(model, frame, self.favourable, name)
+        decided = np.asarray(model.predict(frame))
+        if decided.shape != (len(frame),):
+            raise ModelError(f"gives decisions of shape {decided.shape} for {len(frame)} rows", where=name, hint="A classifier gives one per row")
+        codes = self._codes(pd.Series(decided))
+        if (codes < 0).any():
+            unknown = str(decided[codes < 0][0])[:80]
+            raise ModelError(f"decides for {unknown!r}, which columns.classes does not name", where=name, hint="Complete columns.classes")
+        return codes
+
+    def _codes(self, values: pd.Series) -> np.ndarray:
+        import pandas as pd
+
+        places, uniques = pd.factorize(values)
+        known = np.full(len(uniques) + 1, -1, dtype=np.int64)
+        for place, name in enumerate(self.classes):
+            known[:-1][as_outcome(pd.Series(uniques), name).fillna(0).to_numpy(dtype=bool)] = place
+        return np.asarray(known[places])
 
 
 def sample_rows(context: AuditContext, space: FeatureSpace, features: tuple[str, ...], number: int) -> Sampled:
@@ -47,7 +103,8 @@ def sample_rows(context: AuditContext, space: FeatureSpace, features: tuple[str,
             "every sampled row has a category that training never saw", where="evaluation", hint="Check that both tables use the same codes"
         )
     frame = drawn[known].reset_index(drop=True)
-    truth = as_outcome(frame[columns.label], columns.favourable_outcome).to_numpy(dtype=np.int64) if columns.label is not None else None
+    outcomes = Outcomes.of(context.subject.datasheet)
+    truth = outcomes.labels(frame[columns.label], "evaluation") if columns.label is not None else None
     return Sampled(frame, vectors[known], truth, int((~known).sum()))
 
 

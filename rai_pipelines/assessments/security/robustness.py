@@ -15,6 +15,7 @@ from rai_pipelines.assessments.scoring import feature_names
 from rai_pipelines.assessments.security.attack_suite import BLACK_BOX, NOTHING_TO_BREAK, Scene, together
 from rai_pipelines.assessments.security.campaign import Outcome, attack_model
 from rai_pipelines.assessments.security.corruptions import measure_corruptions
+from rai_pipelines.assessments.security.determinism import Determinism, measure_determinism, steadiness_figures
 from rai_pipelines.assessments.security.example_changes import shown_changes
 from rai_pipelines.assessments.security.malformed_inputs import probe_malformed_inputs
 from rai_pipelines.assessments.security.oracle import Attacked, Effort, Guard, Oracle
@@ -29,15 +30,19 @@ from rai_pipelines.assessments.security.robust_figures import (
     success_figures,
 )
 from rai_pipelines.assessments.security.robust_groups import group_figures
-from rai_pipelines.assessments.security.robust_sample import Sampled, decisions_of, draw_rows, sample_rows
+from rai_pipelines.assessments.security.robust_sample import Outcomes, Sampled, draw_rows, sample_rows
 from rai_pipelines.assessments.security.training_space import read_feature_space
 from rai_pipelines.evidence.model import Measurement, State, Status
 
 LEAST_ALLOWANCE = 600  # queries for each attacked row: with less, fewer rows are attacked instead
+CLASSIFICATIONS = ("binary_classification", "multiclass_classification")
+REPEATED_ROWS = 200  # of the sample, asked about again to see whether answers stay
 MOST_CUT = 0.5  # of the rows; beyond it the attacks were not carried out
-AttackName = Literal["hop_skip_jump", "boundary", "valid_neighbours", "decision_tree", "gradient"]
+AttackName = Literal["hop_skip_jump", "boundary", "valid_neighbours", "decision_tree", "fast_gradient", "gradient", "auto_pgd"]
 # the boundary attack doubles the time, and found nothing that HopSkipJump had not found where both were tried
-DEFAULT_ATTACKS: tuple[AttackName, ...] = ("hop_skip_jump", "valid_neighbours", "decision_tree", "gradient")
+DEFAULT_ATTACKS: tuple[AttackName, ...] = (
+    "hop_skip_jump", "valid_neighbours", "decision_tree", "fast_gradient", "gradient", "auto_pgd",
+)  # fmt: skip
 
 
 class RobustnessParameters(Parameters):
@@ -53,8 +58,9 @@ class RobustnessParameters(Parameters):
     init_eval: int = Field(default=60, ge=10, le=1_000, description="Queries of the first gradient estimate")
     max_eval: int = Field(default=200, ge=10, le=10_000, description="Queries of one gradient estimate at most")
     boundary_iterations: int = Field(default=8, ge=1, le=5_000, description="Steps of the boundary attack for each row")
-    gradient_steps: int = Field(default=20, ge=1, le=1_000, description="Steps of projected gradient descent")
+    gradient_steps: int = Field(default=20, ge=1, le=1_000, description="Steps of projected gradient descent and of AutoPGD")
     queries: Literal["fast", "native"] = Field(default="fast", description="fast: through ONNX Runtime where it is proved to decide alike")
+    repeats: int = Field(default=5, ge=2, le=100, description="Calls with the same rows that show whether the model changes its answers")
     control_rows: int = Field(default=20, ge=5, le=100, description="Rows of the positive control and of the checks of the attacks")
     min_control_success: float = Field(default=0.5, gt=0, le=1, description="Share of the fragile model's decisions that an attack must break")
     min_attacked: int = Field(default=20, ge=1, description="Attacked rows below which the ratio says too little")
@@ -72,7 +78,9 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
         (`group_robust_to_clean_ratio`, `robust_to_clean_gap`). By attack `attack_success_rate`, `positive_control_success`,
         `unbounded_success`, `attack_queries`. `feature_fragility` by feature, `median_adversarial_distance` (standard deviations of
         training), `model_queries` (rows). `corrupted_accuracy`, `corrupted_agreement` by corruption. `crash_count` (malformed inputs that the
-        model neither answers nor refuses). Without labels every row is attacked and the ratio is the share of decisions that survive.
+        model neither answers nor refuses). `unsteady_decisions` and `unsteady_scores` of rows that were asked about several times; where a
+        decision changes, nothing is concluded. With several classes any other class is a changed decision. Without labels every row is
+        attacked and the ratio is the share of decisions that survive.
 
     Raises:
         ModelMissing: there is no model file.
@@ -81,8 +89,8 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
         DatasheetError: the declared threat model does not fit the inputs.
     """
     sheet, columns, rules = context.subject.datasheet, context.subject.datasheet.columns, context.subject.datasheet.robustness
-    if sheet.task != "binary_classification":
-        return Measured(status=Status.MISSING, reason=f"robustness is measured for binary classifiers only, and the task is {sheet.task}")
+    if sheet.task not in CLASSIFICATIONS:
+        return Measured(status=Status.MISSING, reason=f"robustness is measured for classifiers only, and the task is {sheet.task}")
     model = context.subject.load_model()
     features = feature_names(context, model)
     training = context.table("training" if context.has_table("training") else "evaluation")
@@ -90,8 +98,9 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
     space = read_feature_space(training, features, categorical=columns.categorical_features, immutable=fixed, budget=rules)
     sampled = sample_rows(context, space, features, max(1, min(parameters.sample, parameters.max_queries // LEAST_ALLOWANCE)))
     pool = space.encode(draw_rows(training, features, parameters.pool, seed=(context.seed, 22)))
-    name, favourable = str(context.subject.version), columns.favourable_outcome
-    oracle = Oracle(lambda vectors: decisions_of(model, space.decode(vectors, sampled.frame), favourable, name))
+    name, outcomes = str(context.subject.version), Outcomes.of(sheet)
+    oracle = Oracle(lambda vectors: outcomes.decisions(model, space.decode(vectors, sampled.frame), name))
+    steady = measure_determinism(model, sampled.frame[list(features)].head(REPEATED_ROWS), parameters.repeats)
     correct = oracle.ask(sampled.vectors) == sampled.truth if sampled.truth is not None else np.ones(len(sampled.vectors), dtype=bool)
     scene = Scene(
         oracle=oracle,
@@ -115,7 +124,7 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
     )
     nearest = together(outcome.found, scene.rows)
     control = together({attack: one.control for attack, one in outcome.effect.items()}, outcome.control_rows)
-    standing = _standing(scene, outcome, control, parameters, labelled=sampled.truth is not None)
+    standing = _standing(scene, outcome, control, steady, parameters, labelled=sampled.truth is not None)
     problems = _problems(outcome, rules.epsilon_l2, parameters)
     probes = probe_malformed_inputs(model, space, sampled.frame[list(features)])
     level, epsilon = parameters.interval_level, rules.epsilon_l2
@@ -128,6 +137,7 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
             sampled.frame, correct, nearest.within(epsilon), columns.protected_attributes,
             standing=standing, min_group_n=parameters.min_group_n, seed=context.seed,
         ),
+        *steadiness_figures(steady, level=level),
         *fragile_features(space, scene.rows, nearest, epsilon=epsilon, least=parameters.min_attacked, level=level),
         *measure_corruptions(oracle.ask, space, sampled.vectors, sampled.truth, level=level, seed=context.seed),
         Measurement(metric="model_queries", value=float(outcome.queries), n=len(scene.rows), note="rows the model was asked about"),
@@ -140,6 +150,7 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
         ),
     ]  # fmt: skip
     details: dict[str, Any] = {
+        "a_changed_decision_is": f"any other of {len(outcomes.classes)} classes" if outcomes.classes else "the other outcome",
         "threat_model": rules.model_dump(mode="json"),
         "epsilon_l2": epsilon,
         "category_step": rules.category_step,
@@ -183,7 +194,9 @@ def _problems(outcome: Outcome, epsilon: float, parameters: RobustnessParameters
     return {name: one.problem(epsilon, parameters.min_control_success) for name, one in outcome.effect.items()}
 
 
-def _standing(scene: Scene, outcome: Outcome, control: Attacked, parameters: RobustnessParameters, *, labelled: bool) -> Standing:
+def _standing(
+    scene: Scene, outcome: Outcome, control: Attacked, steady: Determinism, parameters: RobustnessParameters, *, labelled: bool
+) -> Standing:
     """Whether what the attacks did not break may be called robust."""
     level, epsilon, attacked = parameters.interval_level, scene.budgets[0], len(scene.rows)
     if attacked == 0:
@@ -197,6 +210,8 @@ def _standing(scene: Scene, outcome: Outcome, control: Attacked, parameters: Rob
             f"the declared budget of {epsilon:g} standard deviations allows no change to any input that a person can change "
             f"(one changed category counts as {min((one.swap for one in scene.space.features if one.values is not None), default=0):g})"
         )
+    elif steady.changed_decisions:
+        note = f"the model changes its answers: {steady.changed_decisions} of {steady.rows} rows were decided differently when asked again"
     elif scene.guard.hit:
         note = f"the attacks were ended after {parameters.time_limit_s:g} seconds"
     elif not outcome.found:

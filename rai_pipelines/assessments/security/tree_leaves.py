@@ -87,12 +87,12 @@ def decision_tree(oracle: Oracle, space: FeatureSpace, rows: np.ndarray, *, leav
 
 
 def leaves(model: CheckedModel, parameters: Mapping[str, JsonValue], tables: Tables) -> tuple[Mapping[str, JsonValue], Tables]:
-    """Task: the boxes of a binary decision tree, one row per leaf; `applicable` is false where the model is none."""
+    """Task: the boxes of a decision tree, one row per leaf; `applicable` is false where the model is none."""
     import pyarrow as pa
     from sklearn.tree import DecisionTreeClassifier
 
     tree = model.native
-    if type(tree) is not DecisionTreeClassifier or len(getattr(tree, "classes_", ())) != 2:
+    if type(tree) is not DecisionTreeClassifier or len(getattr(tree, "classes_", ())) < 2:
         return {"applicable": False}, {}
     asked = parameters["columns"]
     columns = list(model.features or (map(str, asked) if isinstance(asked, list) else ()))

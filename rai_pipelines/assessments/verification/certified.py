@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rai_pipelines.assessments.statistics.proportions import proportion
-from rai_pipelines.assessments.verification import linear_proofs, tree_proofs
+from rai_pipelines.assessments.verification import feedforward_proofs, linear_proofs, tree_proofs
 from rai_pipelines.assessments.verification.certificates import Answer, Certificate
 from rai_pipelines.assessments.verification.clique import clique_bounds
 from rai_pipelines.assessments.verification.described_model import Described, representable
 from rai_pipelines.assessments.verification.domain import Asked, around
+from rai_pipelines.assessments.verification.feedforward import Feedforward
 from rai_pipelines.assessments.verification.linear import Linear
 from rai_pipelines.evidence.model import Interval, Measurement, State
 
@@ -50,6 +51,9 @@ def certify(described: Described, asked: Asked, rows: np.ndarray, *, epsilon: fl
         if not fits:
             reason = "an unknown category, a missing value or a fraction that the form of the model does not cover"
             found.append(Certificate(Answer.UNKNOWN, "none", reason=reason))
+        elif isinstance(form, Feedforward):
+            box = around(asked.space, row)
+            found.append(feedforward_proofs.prove_decision(form, asked, box, int(decision), limit=limit, near=row))
         elif isinstance(form, Linear):
             found.append(linear_proofs.prove_decision(form, asked, around(asked.space, row), int(decision)))
         else:
@@ -59,6 +63,8 @@ def certify(described: Described, asked: Asked, rows: np.ndarray, *, epsilon: fl
     whole = rows[usable & ~np.isnan(rows).any(axis=1)]
     if isinstance(form, Linear):
         return Certified(answers, nodes, dict(reasons), _linear_radii(form, whole))
+    if isinstance(form, Feedforward):
+        return Certified(answers, nodes, dict(reasons), np.array([feedforward_proofs.certified_radius(form, row) for row in whole]))
     radii, proved, unit = (
         clique_bounds(form, whole[:clique_rows], epsilon=epsilon, most_pairs=most_pairs) if len(whole) else (np.empty(0), np.empty(0), None)
     )

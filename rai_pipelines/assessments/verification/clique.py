@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rai_pipelines.assessments.verification.search import ROUNDING
 from rai_pipelines.assessments.verification.trees import Ensemble
 
 CLIQUE, LEVELS, STEPS = 2, 1, 10
@@ -45,12 +46,14 @@ def clique_bounds(
     unit = unit or float(max([((rows[:, moving] - start) / step).max() if moving else 1.0, 2 * epsilon]))
     radii, certified = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     for at, row in enumerate(rows):
-        trees = _trees_of(ensemble, row, moving, start, step * unit)
+        decision = int(ensemble.raw(row[None])[0] > ensemble.cut)
+        # the model's own sum may be off by as much, so that much has to be left
+        cut = ensemble.cut + (ensemble.rounding - ROUNDING) * (1 if decision else -1)
+        trees = _trees_of(ensemble, row, moving, start, step * unit, cut=cut)
         sizes = [len(tree.leaf_nodes) for tree in trees]
         if sum(one * two for one, two in zip(sizes[::CLIQUE], sizes[1::CLIQUE], strict=False)) * STEPS > most_pairs:
             continue
         scaled = np.append(np.clip((row[moving] - start) / (step * unit), 0.0, 1.0), 0.5)
-        decision = int(ensemble.raw(row[None])[0] > ensemble.cut)
         radius, failed = _verified(trees, scaled, decision, epsilon / unit)
         radii[at], certified[at] = radius * unit, 1.0 - failed
     return radii, certified, unit
@@ -71,7 +74,7 @@ def _verified(trees: list[Any], scaled: np.ndarray, decision: int, epsilon: floa
     )
 
 
-def _trees_of(ensemble: Ensemble, row: np.ndarray, moving: list[int], start: np.ndarray, span: np.ndarray) -> list[Any]:
+def _trees_of(ensemble: Ensemble, row: np.ndarray, moving: list[int], start: np.ndarray, span: np.ndarray, *, cut: float) -> list[Any]:
     """The trees that the row can still reach, as the toolbox has them, in scaled units; the base and the cut are one more leaf."""
     toolbox = _toolbox()
     Box, Interval, LeafNode, Tree = toolbox.Box, toolbox.Interval, toolbox.LeafNode, toolbox.Tree
@@ -99,7 +102,7 @@ def _trees_of(ensemble: Ensemble, row: np.ndarray, moving: list[int], start: np.
                 intervals[place] = Interval(float(edges[place][low]), float(edges[place][high + 1]))
         else:
             tree = int(leaves.tree[leaf])
-            value = float(leaves.value[leaf]) - (ensemble.cut if tree < 0 else 0.0)
+            value = float(leaves.value[leaf]) - (cut if tree < 0 else 0.0)
             trees.setdefault(tree, []).append(LeafNode(tree, 0, int(leaf), Box(intervals), value))
     return [Tree(None, nodes) for nodes in trees.values()]
 

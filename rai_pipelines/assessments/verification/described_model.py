@@ -9,21 +9,27 @@ from typing import Any
 import numpy as np
 
 from rai_pipelines.assessments.security.feature_space import FeatureSpace
+from rai_pipelines.assessments.security.networks import read_layers
 from rai_pipelines.assessments.verification.domain import Asked, Region
-from rai_pipelines.assessments.verification.extraction import TASK, Unsupported
+from rai_pipelines.assessments.verification.extraction import TASK
+from rai_pipelines.assessments.verification.feedforward import Feedforward, feedforward_of
 from rai_pipelines.assessments.verification.linear import Linear, linear_of
-from rai_pipelines.assessments.verification.search import ROUNDING
+from rai_pipelines.assessments.verification.tree_dumps import Unsupported
 from rai_pipelines.assessments.verification.trees import Ensemble, ensemble_of
 from rai_pipelines.subjects.subject import LoadedModel
 
 LARGEST_DIFFERENCE = 1e-9
+Form = Ensemble | Linear | Feedforward
 
 
 @dataclass(frozen=True)
 class Described:
-    """`form` is None where the model could not be written down, for `reason`. `compared` rows differ by at most `difference` in score."""
+    """`form` is None where the model could not be written down, for `reason`.
 
-    form: Ensemble | Linear | None
+    `compared` rows differ by at most `difference` in score; None where decisions alone were compared.
+    """
+
+    form: Form | None
     reason: str | None = None
     compared: int = 0
     difference: float | None = None
@@ -38,10 +44,17 @@ def describe(model: LoadedModel, columns: Sequence[str], *, asked: Asked, region
     """
     space = region.space
     answer, tables = model.run(TASK, {"columns": list(columns)}, {})
-    if answer.get("kind") not in ("trees", "linear"):
+    if answer.get("kind") not in ("trees", "linear", "network"):
         return Described(None, f"not verified: {answer.get('reason')}")
+    form: Form
     try:
-        form = linear_of(answer, space) if answer["kind"] == "linear" else ensemble_of(answer, tables.get("nodes"), space)
+        if answer["kind"] == "network":
+            network = read_layers(model, len(columns))
+            if network is None:
+                return Described(None, "not verified: the model's process takes back that it is a network")
+            form = feedforward_of(network, space, columns, positive=answer.get("positive") == 1)
+        else:
+            form = linear_of(answer, space) if answer["kind"] == "linear" else ensemble_of(answer, tables.get("nodes"), space)
     except Unsupported as reason:
         return Described(None, f"not verified: {reason}")
     usable = rows[representable(form, rows)]
@@ -49,12 +62,12 @@ def describe(model: LoadedModel, columns: Sequence[str], *, asked: Asked, region
     return _compared(form, asked, np.concatenate([usable, random]), left_out=len(rows) - len(usable))
 
 
-def representable(form: Ensemble | Linear, rows: np.ndarray) -> np.ndarray:
-    """Rows that the form can speak about: categories known, whole numbers where all of training has them; for linear models nothing missing."""
+def representable(form: Form, rows: np.ndarray) -> np.ndarray:
+    """Rows that the form can speak about: categories known, whole numbers where all of training has them; nothing missing but for trees."""
     space = form.grid.space if isinstance(form, Ensemble) else form.space
     whole = np.array([feature.integer and feature.values is None for feature in space.features])
     gone = np.isnan(rows)
-    fits = ~(gone & (space.categorical | isinstance(form, Linear))).any(axis=1)
+    fits = ~(gone & (space.categorical | (not isinstance(form, Ensemble)))).any(axis=1)
     with np.errstate(invalid="ignore"):
         return np.asarray(fits & ~(whole & ~gone & (rows != np.rint(rows))).any(axis=1))
 
@@ -67,16 +80,17 @@ def under(described: Described, space: FeatureSpace) -> Described:
     return described if form is None else replace(described, form=replace(form, space=space))
 
 
-def _compared(form: Ensemble | Linear, asked: Asked, vectors: np.ndarray, *, left_out: int) -> Described:
+def _compared(form: Form, asked: Asked, vectors: np.ndarray, *, left_out: int) -> Described:
     raw = form.raw(vectors)
-    clear = np.abs(raw - form.cut) > ROUNDING
+    clear = np.abs(raw - form.cut) > form.rounding
     decided = asked.decisions(vectors)
     others: Any = (raw > form.cut).astype(int)[clear] != decided[clear]
     if others.any():
         return Described(None, f"not verified: what was read from the model decides {int(others.sum())} of {len(vectors)} rows otherwise than it")
-    scores, difference = asked.scores(vectors), 0.0
+    scores = asked.scores(vectors)
+    difference: float | None = None
     if form.link != "none" and scores is not None:
         difference = float(np.abs(form.score(raw) - scores).max())
-        if difference > LARGEST_DIFFERENCE:
+        if difference > max(LARGEST_DIFFERENCE, form.rounding * form.scale + form.score_rounding):
             return Described(None, f"not verified: what was read from the model scores otherwise than it, by up to {difference:.3g}")
     return Described(form, None, len(vectors), difference, left_out)

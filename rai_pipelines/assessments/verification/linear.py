@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from rai_pipelines.assessments.security.feature_space import FeatureSpace
 from rai_pipelines.assessments.verification.domain import Region
-from rai_pipelines.assessments.verification.extraction import Unsupported
+from rai_pipelines.assessments.verification.search import ROUNDING
+from rai_pipelines.assessments.verification.tree_dumps import Unsupported
 from rai_pipelines.assessments.verification.trees import numbers_of
 from rai_pipelines.errors import ModelError
 
@@ -27,6 +28,8 @@ class Linear:
     link: str
     scale: float
     cut: float
+    rounding: float = ROUNDING
+    score_rounding: float = 0.0
 
     def raw(self, vectors: np.ndarray) -> np.ndarray:
         """Raw values, shape (rows,); NaN where a value is missing."""
@@ -72,17 +75,33 @@ def linear_of(answer: Mapping[str, Any], space: FeatureSpace) -> Linear:
         terms = {at: np.zeros(len(one.values)) for at, one in enumerate(space.features) if one.values is not None}
         for item, weight in zip(answer["columns"], answer["weights"], strict=True):
             at = next(at for at, feature in enumerate(space.features) if item["source"] in feature.columns)
-            feature, slope = space.features[at], float(weight) / float(item["scale"])
-            base -= slope * float(item["mean"])
+            feature = space.features[at]
             if feature.values is not None:
-                terms[at] += slope * numbers_of(item, feature.values, feature.members)
+                terms[at] += float(weight) * numbers_of(item, feature.values, feature.members)
             elif item["codes"] is not None:
                 raise Unsupported(f"the model reads {feature.name!r} as a category: name it in columns.categorical_features")
             else:
-                slopes[at] += slope
+                slope, start = _affine(item["steps"], feature.name)
+                slopes[at] += float(weight) * slope
+                base += float(weight) * start
         found = Linear(space, base, slopes, terms, str(answer["link"]), 1.0, float(answer["cut"]))
     except (KeyError, TypeError, ValueError, StopIteration, ZeroDivisionError) as error:
         raise ModelError(f"describes its weights with something else ({error})", hint="The model tampers with its process") from error
     if not np.isfinite([base, found.cut, *slopes, *(value for values in terms.values() for value in values)]).all():
         raise ModelError("describes weights that are not finite", hint="Look at the model's coefficients")
     return found
+
+
+def _affine(steps: Sequence[Sequence[Any]], name: str) -> tuple[float, float]:
+    """Slope and value at 0 of the steps together."""
+    slope, start = 1.0, 0.0
+    for step, by in steps:
+        match step:
+            case "subtract" | "add":
+                start += float(by) if step == "add" else -float(by)
+            case "divide" | "multiply":
+                factor = float(by) if step == "multiply" else 1 / float(by)
+                slope, start = slope * factor, start * factor
+            case _:
+                raise Unsupported(f"{name!r} is cut off at an end before it is weighed")
+    return slope, start

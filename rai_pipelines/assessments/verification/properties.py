@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rai_pipelines.assessments.verification import linear_proofs, tree_proofs
+from rai_pipelines.assessments.verification import feedforward_proofs, linear_proofs, tree_proofs
 from rai_pipelines.assessments.verification.certificates import Answer, Certificate
-from rai_pipelines.assessments.verification.described_model import Described
+from rai_pipelines.assessments.verification.described_model import Described, Form
 from rai_pipelines.assessments.verification.domain import Asked, Region
+from rai_pipelines.assessments.verification.feedforward import Feedforward
 from rai_pipelines.assessments.verification.linear import Linear
-from rai_pipelines.assessments.verification.trees import Ensemble
 from rai_pipelines.errors import DatasheetError
 from rai_pipelines.subjects.safety_properties import SafetyProperty
 
@@ -44,7 +44,10 @@ def prove(item: SafetyProperty, described: Described, asked: Asked, region: Regi
         return Certificate(Answer.UNKNOWN, "none", reason=described.reason)
     if form.link == "none" and _asks_for_score(item):
         return Certificate(Answer.UNKNOWN, "none", reason="the model gives no score")
+    if isinstance(form, Feedforward) and (item.monotone is not None or item.invariant_to is not None):
+        return Certificate(Answer.UNKNOWN, "none", reason=feedforward_proofs.NOT_PROVED_HERE)
     if item.monotone is not None:
+        assert not isinstance(form, Feedforward)
         at, sign = region.position(item.monotone.feature, where), 1 if item.monotone.direction == "increasing" else -1
         if isinstance(form, Linear):
             return linear_proofs.prove_monotone(form, asked, region, at, sign)
@@ -52,6 +55,7 @@ def prove(item: SafetyProperty, described: Described, asked: Asked, region: Regi
     if item.bounded_output is not None:
         return _all_of(form, asked, region, [(item.bounded_output.high, 1), (item.bounded_output.low, -1)], limit)
     if item.invariant_to is not None:
+        assert not isinstance(form, Feedforward)
         positions, tolerance = sorted({region.position(name, where) for name in read}), item.invariant_to.score_tolerance
         if isinstance(form, Linear):
             return linear_proofs.prove_invariant(form, asked, region, positions, tolerance)
@@ -62,6 +66,8 @@ def prove(item: SafetyProperty, described: Described, asked: Asked, region: Regi
         wanted = 1 if rule.decision == "favourable" else 0
         if isinstance(form, Linear):
             return linear_proofs.prove_decision(form, asked, region, wanted)
+        if isinstance(form, Feedforward):
+            return feedforward_proofs.prove_decision(form, asked, region, wanted, limit=limit)
         return tree_proofs.prove_decision(form, asked, region, wanted, limit=limit)
     bounds = [(rule.score_at_most, 1), (rule.score_at_least, -1)]
     return _all_of(form, asked, region, [(bound, side) for bound, side in bounds if bound is not None], limit)
@@ -73,12 +79,14 @@ def _asks_for_score(item: SafetyProperty) -> bool:
     return item.rule is None or item.rule.decision is None
 
 
-def _all_of(form: Ensemble | Linear, asked: Asked, region: Region, bounds: Sequence[tuple[float, int]], limit: int) -> Certificate:
+def _all_of(form: Form, asked: Asked, region: Region, bounds: Sequence[tuple[float, int]], limit: int) -> Certificate:
     """Every bound proved; one refuted decides, whatever the others are."""
     found, nodes = [], 0
     for bound, side in bounds:
         if isinstance(form, Linear):
             one = linear_proofs.prove_score(form, asked, region, bound, side)
+        elif isinstance(form, Feedforward):
+            one = feedforward_proofs.prove_score(form, asked, region, bound, side, limit=max(0, limit - nodes))
         else:
             one = tree_proofs.prove_score(form, asked, region, bound, side, limit=max(0, limit - nodes))
         nodes += one.nodes

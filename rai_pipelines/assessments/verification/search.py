@@ -62,9 +62,16 @@ class Search:
     reason: str | None = None
 
 
-def search_above(
-    parts: Sequence[tuple[Leaves, float]], box: Box, confirm: Callable[[Box], bool], *, limit: int, exact: bool = True, most_asked: int = 100
-) -> Search:
+@dataclass(frozen=True)
+class Part:
+    """A sum of leaves and the target that it has to be above; within `rounding` of it, the model itself decides."""
+
+    leaves: Leaves
+    target: float
+    rounding: float = ROUNDING
+
+
+def search_above(parts: Sequence[Part], box: Box, confirm: Callable[[Box], bool], *, limit: int, exact: bool = True, most_asked: int = 100) -> Search:
     """A place in the box where every sum of leaves is above its target, or the proof that there is none.
 
     Args:
@@ -72,16 +79,16 @@ def search_above(
         limit: boxes looked at; beyond it nothing is settled.
         exact: whether to be above the targets is the question itself; else it only allows what `confirm` then decides.
     """
-    waiting = [(box, [np.arange(len(leaves.tree)) for leaves, _ in parts])]
+    waiting = [(box, [np.arange(len(part.leaves.tree)) for part in parts])]
     nodes = asked = 0
     while waiting:
         here, chosen = waiting.pop()
         if nodes >= limit:
             return Search(False, nodes, reason=LIMIT_REACHED)
         nodes += 1
-        chosen = [leaves.within(here, kept) for (leaves, _), kept in zip(parts, chosen, strict=True)]
-        tops = [_top(leaves, kept) for (leaves, _), kept in zip(parts, chosen, strict=True)]
-        if any(top <= target - ROUNDING for top, (_, target) in zip(tops, parts, strict=True)):
+        chosen = [part.leaves.within(here, kept) for part, kept in zip(parts, chosen, strict=True)]
+        tops = [_top(part.leaves, kept) for part, kept in zip(parts, chosen, strict=True)]
+        if any(top <= part.target - part.rounding for top, part in zip(tops, parts, strict=True)):
             continue
         split = _split(parts, chosen, here)
         if split is not None:
@@ -92,7 +99,7 @@ def search_above(
         asked += 1
         if confirm(here):
             return Search(True, nodes, here)
-        if exact and all(top > target + ROUNDING for top, (_, target) in zip(tops, parts, strict=True)):
+        if exact and all(top > part.target + part.rounding for top, part in zip(tops, parts, strict=True)):
             return Search(False, nodes, reason="the model does not confirm what its own trees say")
     return Search(True, nodes)
 
@@ -113,12 +120,13 @@ def _starts(tree: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.concatenate([[True], tree[1:] != tree[:-1]]))
 
 
-def _split(parts: Sequence[tuple[Leaves, float]], chosen: Sequence[np.ndarray], box: Box) -> tuple[Box, Box] | None:
+def _split(parts: Sequence[Part], chosen: Sequence[np.ndarray], box: Box) -> tuple[Box, Box] | None:
     """The box in two, the preferred part last; None where every tree has one leaf left."""
     widest, where = -1.0, None
-    for (leaves, _), kept in zip(parts, chosen, strict=True):
+    for part, kept in zip(parts, chosen, strict=True):
         if not len(kept):
             continue
+        leaves = part.leaves
         starts, values = _starts(leaves.tree[kept]), leaves.value[kept]
         counts = np.diff(np.append(starts, len(kept)))
         spread = np.maximum.reduceat(values, starts) - np.minimum.reduceat(values, starts)

@@ -15,7 +15,7 @@ import numpy as np
 
 from rai_pipelines.assessments.verification.certificates import Answer, Certificate
 from rai_pipelines.assessments.verification.domain import Asked, Region
-from rai_pipelines.assessments.verification.search import LIMIT_REACHED, ROUNDING, Box, Leaves, Search, search_above
+from rai_pipelines.assessments.verification.search import LIMIT_REACHED, ROUNDING, Box, Leaves, Part, Search, search_above
 from rai_pipelines.assessments.verification.trees import Ensemble
 
 METHOD = "branch and bound over the leaves of all trees"
@@ -24,7 +24,7 @@ BY_STRUCTURE = "no tree reads the inputs"
 
 def prove_score(ensemble: Ensemble, asked: Asked, region: Region, bound: float, side: int, *, limit: int) -> Certificate:
     """That the score never rises above (`side` 1) or falls below (-1) a bound."""
-    target = side * ensemble.raw_at(bound)
+    target = side * ensemble.raw_at(bound - side * ensemble.score_rounding)
     leaves = ensemble.leaves if side > 0 else ensemble.leaves.negated()
 
     def breaks(places: np.ndarray) -> bool:
@@ -50,8 +50,8 @@ def prove_monotone(ensemble: Ensemble, asked: Asked, region: Region, at: int, si
         scores = asked.scores(places)
         return scores is not None and bool(sign * (scores[1] - scores[0]) < 0)
 
-    def parts(first: int, second: int) -> Sequence[tuple[Leaves, float]]:
-        return [(_signed(_change(ensemble, at, first, second), -sign), 2 * ROUNDING)]
+    def parts(first: int, second: int) -> Sequence[Part]:
+        return [Part(_signed(_change(ensemble, at, first, second), -sign), 2 * ensemble.rounding, ensemble.rounding)]
 
     return _every_pair(ensemble, region, at, [(parts, breaks, True)], pairs=_neighbours(ensemble, region, at), limit=limit)
 
@@ -83,7 +83,7 @@ def prove_invariant(
     return Certificate(Answer.PROVED, METHOD if set(positions) & ensemble.used else BY_STRUCTURE, nodes)
 
 
-Way = tuple[Callable[[int, int], Sequence[tuple[Leaves, float]]], Callable[[np.ndarray], bool], bool]
+Way = tuple[Callable[[int, int], Sequence[Part]], Callable[[np.ndarray], bool], bool]
 
 
 def _decision_ways(ensemble: Ensemble, asked: Asked, at: int, _tolerance: float, _features: int) -> list[Way]:
@@ -93,11 +93,11 @@ def _decision_ways(ensemble: Ensemble, asked: Asked, at: int, _tolerance: float,
         decisions = asked.decisions(places)
         return bool(decisions[0] != decisions[1])
 
-    def parts(sign: int) -> Callable[[int, int], Sequence[tuple[Leaves, float]]]:
+    def parts(sign: int) -> Callable[[int, int], Sequence[Part]]:
         return lambda first, second: [
-            (_signed(_change(ensemble, at, first, second), -sign), 2 * ROUNDING),
-            (_signed(_held(ensemble, at, first), sign), sign * ensemble.cut),
-            (_signed(_held(ensemble, at, second), -sign), -sign * ensemble.cut),
+            Part(_signed(_change(ensemble, at, first, second), -sign), 2 * ROUNDING),
+            Part(_signed(_held(ensemble, at, first), sign), sign * ensemble.cut, ensemble.rounding),
+            Part(_signed(_held(ensemble, at, second), -sign), -sign * ensemble.cut, ensemble.rounding),
         ]
 
     return [(parts(sign), differ, True) for sign in (1, -1)]
@@ -106,17 +106,17 @@ def _decision_ways(ensemble: Ensemble, asked: Asked, at: int, _tolerance: float,
 def _score_ways(ensemble: Ensemble, asked: Asked, at: int, tolerance: float, features: int) -> list[Way]:
     """A change of the score beyond the tolerance. The logistic curve is nowhere steeper than a quarter of its scale."""
     steepest = 1.0 if ensemble.link == "identity" else ensemble.scale / 4
-    target = tolerance / features / steepest + 2 * ROUNDING
+    target = (tolerance / features - ensemble.score_rounding) / steepest + 2 * ROUNDING
 
     def beyond(places: np.ndarray) -> bool:
         scores = asked.scores(places)
         return scores is not None and bool(abs(scores[1] - scores[0]) > tolerance)
 
-    def parts(sign: int) -> Callable[[int, int], Sequence[tuple[Leaves, float]]]:
-        def made(first: int, second: int) -> Sequence[tuple[Leaves, float]]:
-            change = [(_signed(_change(ensemble, at, first, second), sign), target)]
+    def parts(sign: int) -> Callable[[int, int], Sequence[Part]]:
+        def made(first: int, second: int) -> Sequence[Part]:
+            change = [Part(_signed(_change(ensemble, at, first, second), sign), target, ensemble.rounding)]
             # where the curve is flat only the values themselves tell how much the score moves
-            return change if ensemble.link == "identity" else [*change, (_held(ensemble, at, first), -math.inf)]
+            return change if ensemble.link == "identity" else [*change, Part(_held(ensemble, at, first), -math.inf)]
 
         return made
 
@@ -136,7 +136,7 @@ def _one_place(
     def place(box: Box) -> np.ndarray:
         return ensemble.grid.place(box, region, near)[None]
 
-    found = search_above([(leaves, target)], ensemble.grid.box(region), lambda box: breaks(place(box)), limit=limit)
+    found = search_above([Part(leaves, target, ensemble.rounding)], ensemble.grid.box(region), lambda box: breaks(place(box)), limit=limit)
     return _certificate(found, place(found.found) if found.found is not None else None, found.nodes)
 
 

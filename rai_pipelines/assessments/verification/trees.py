@@ -13,12 +13,16 @@ from typing import Any
 import numpy as np
 
 from rai_pipelines.assessments.security.feature_space import FeatureSpace
+from rai_pipelines.assessments.verification.cuts import before_steps, largest_left
 from rai_pipelines.assessments.verification.domain import Region
-from rai_pipelines.assessments.verification.extraction import AT_MOST, LEAF, MISSING_AS_ZERO, MISSING_LEFT, ONE_OF, Unsupported
-from rai_pipelines.assessments.verification.search import NOWHERE, Box, Leaves
+from rai_pipelines.assessments.verification.preprocessing import stepped
+from rai_pipelines.assessments.verification.search import NOWHERE, ROUNDING, Box, Leaves
+from rai_pipelines.assessments.verification.tree_dumps import AT_MOST, LEAF, MISSING_AS_ZERO, MISSING_LEFT, ONE_OF, Unsupported
 from rai_pipelines.errors import ModelError
 
 MOST_NODES = 500_000
+MOST_ROUNDING = 0.01
+SINGLE_SCORE = 5e-7  # what a logistic function in single precision may be off
 MOST_CLASSES_OF_CODES = 62  # bits of one integer, with room for its sign
 
 
@@ -67,7 +71,10 @@ class Grid:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Leaves whose sum is the raw value; `score = link(scale * raw)`, favourable above `cut`."""
+    """Leaves whose sum is the raw value; `score = link(scale * raw)`, favourable above `cut`.
+
+    `rounding` is how far the model's own sum may be from that of the leaves, and `score_rounding` how far its score then still may be off.
+    """
 
     grid: Grid
     leaves: Leaves
@@ -75,6 +82,8 @@ class Ensemble:
     scale: float
     cut: float
     used: frozenset[int]
+    rounding: float = ROUNDING
+    score_rounding: float = 0.0
 
     def raw(self, vectors: np.ndarray) -> np.ndarray:
         """Raw values, shape (rows,)."""
@@ -103,12 +112,16 @@ def ensemble_of(answer: Mapping[str, Any], nodes: Any, space: FeatureSpace) -> E
         ModelError: what the model's side says is no ensemble of trees.
     """
     try:
-        table = {name: nodes[name].to_pylist() for name in ("tree", "kind", "column", "threshold", "missing", "left", "right", "value", "members")}
+        table = {
+            name: nodes[name].to_pylist()
+            for name in ("tree", "kind", "column", "threshold", "missing", "left", "right", "value", "members", "double")
+        }
         columns = [_Column.of(item, space) for item in answer["columns"]]
         base, link, scale, cut = float(answer["base"]), str(answer["link"]), float(answer["scale"]), float(answer["cut"])
+        own = float(answer.get("rounding", 0.0))
         _check(table, len(columns))
-        if not np.isfinite([base, scale, cut]).all() or scale <= 0 or link not in ("identity", "sigmoid"):
-            raise ValueError("base, scale, link or cut")
+        if not np.isfinite([base, scale, cut]).all() or scale <= 0 or link not in ("identity", "sigmoid", "none") or not 0 <= own < MOST_ROUNDING:
+            raise ValueError("base, scale, link, cut or rounding")
     except (KeyError, TypeError, ValueError, IndexError, StopIteration) as error:
         raise ModelError(f"describes its trees with something else ({error})", hint="The model tampers with its process") from error
     grid = _grid(table, columns, space, single=answer.get("single") is True)
@@ -119,27 +132,27 @@ def ensemble_of(answer: Mapping[str, Any], nodes: Any, space: FeatureSpace) -> E
     )
     joined = Leaves(*(np.concatenate([getattr(whole, name), getattr(leaves, name)]) for name in ("tree", "low", "high", "missing", "bits", "value")))
     used = frozenset(columns[column].at for column, kind in zip(table["column"], table["kind"], strict=True) if kind != LEAF)
-    return Ensemble(grid, joined, link, scale, cut, used)
+    return Ensemble(grid, joined, link, scale, cut, used, ROUNDING + own, SINGLE_SCORE if own > 0 else 0.0)
 
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of the trees: the feature that it is made of, and for categories its number for each code."""
+    """A column of the trees: the feature that it is made of, for categories its number for each code, for numbers how they are scaled."""
 
     at: int
     numbers: np.ndarray | None
+    steps: Sequence[Sequence[Any]] = ()
 
     @staticmethod
     def of(item: Mapping[str, Any], space: FeatureSpace) -> _Column:
         source, codes = str(item["source"]), item["codes"]
         at = next(at for at, feature in enumerate(space.features) if source in feature.columns)
         feature = space.features[at]
-        if float(item["mean"]) != 0.0 or float(item["scale"]) != 1.0:
-            raise Unsupported(f"{source!r} is scaled before the trees read it")
+        stepped(np.zeros(1), item["steps"])
         if feature.values is None:
             if codes is not None:
                 raise Unsupported(f"the model reads {source!r} as a category: name it in columns.categorical_features")
-            return _Column(at, None)
+            return _Column(at, None, item["steps"])
         return _Column(at, numbers_of(item, feature.values, feature.members))
 
 
@@ -150,11 +163,11 @@ def numbers_of(item: Mapping[str, Any], values: Sequence[Any], members: Sequence
         Unsupported: there is none for a value that training has.
     """
     if members:
-        return np.array([float(place == members.index(str(item["source"]))) for place in range(len(values))])
+        return stepped(np.array([float(place == members.index(str(item["source"]))) for place in range(len(values))]), item["steps"])
     if item["codes"] is None:
         if not all(isinstance(value, int | float) for value in values):
             raise Unsupported(f"{item['source']!r} holds texts and the model does not say how it reads them")
-        return np.array(values, dtype=float)
+        return stepped(np.array(values, dtype=float), item["steps"])
     known = {value: float(number) for value, number in item["codes"]}
     if any(value not in known for value in values):
         raise Unsupported(f"the model's encoder does not know every category of {item['source']!r}")
@@ -193,7 +206,7 @@ def _grid(table: Mapping[str, list[Any]], columns: Sequence[_Column], space: Fea
         elif kind == ONE_OF:
             raise Unsupported(f"the model reads {space.features[column.at].name!r} as a category: name it in columns.categorical_features")
         else:
-            cuts[column.at].add(_cut(table["threshold"][node], integer=space.features[column.at].integer, single=single))
+            cuts[column.at].add(_node_cut(table, node, column, space, single=single))
     cell_of = {}
     for at, patterns in routes.items():
         codes = np.array(sorted(patterns), dtype=bool).reshape(len(patterns), len(space.features[at].values or ()))
@@ -208,17 +221,14 @@ def _left(table: Mapping[str, list[Any]], node: int, numbers: np.ndarray, *, sin
     """Which codes of a category go left."""
     if table["kind"][node] == ONE_OF:
         return np.isin(numbers.astype(np.int64), table["members"][node]) & (numbers >= 0)
-    return np.asarray((numbers.astype(np.float32).astype(float) if single else numbers) <= table["threshold"][node])
+    rounded = single and not table["double"][node]
+    return np.asarray((numbers.astype(np.float32).astype(float) if rounded else numbers) <= table["threshold"][node])
 
 
-def _cut(threshold: float, *, integer: bool, single: bool) -> float:
-    """The largest number that goes left. scikit-learn rounds inputs to single precision before it compares them."""
-    largest = threshold
-    if single and math.isfinite(threshold):
-        below = np.float32(threshold)
-        below = np.nextafter(below, np.float32(-np.inf)) if float(below) > threshold else below
-        middle = (float(below) + float(np.nextafter(below, np.float32(np.inf)))) / 2
-        largest = middle if float(np.float32(middle)) <= threshold else float(np.nextafter(middle, -np.inf))
+def _node_cut(table: Mapping[str, list[Any]], node: int, column: _Column, space: FeatureSpace, *, single: bool) -> float:
+    rounded = single and not table["double"][node]
+    integer = space.features[column.at].integer
+    largest = before_steps(largest_left(table["threshold"][node], single=rounded), column.steps)
     return math.floor(largest) if integer and math.isfinite(largest) else largest
 
 
@@ -237,8 +247,7 @@ def _leaves(table: Mapping[str, list[Any]], columns: Sequence[_Column], grid: Gr
         low, high, missing, bits = ([part.copy() for _ in range(2)] for part in (box.low, box.high, box.missing, box.bits))
         if column.numbers is None:
             position = number_at[column.at]
-            feature = grid.space.features[column.at]
-            cut = grid.cell(column.at, _cut(table["threshold"][node], integer=feature.integer, single=single))
+            cut = grid.cell(column.at, _node_cut(table, node, column, grid.space, single=single))
             high[0][position], low[1][position] = min(box.high[position], cut), max(box.low[position], cut + 1)
             way = table["missing"][node]
             goes_left = table["threshold"][node] >= 0.0 if way == MISSING_AS_ZERO else way == MISSING_LEFT

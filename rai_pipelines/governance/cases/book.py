@@ -52,6 +52,22 @@ class CaseBook:
         with reading(self.engine) as connection:
             return [_case(row) for row in connection.execute(chosen)]
 
+    def opened_since(self, moment: datetime | None) -> list[Case]:
+        """Every case that was opened at or after that moment, oldest first."""
+        chosen = sa.select(cases).order_by(cases.c.id)
+        if moment is not None:
+            chosen = chosen.where(cases.c.opened_at >= moment)
+        with reading(self.engine) as connection:
+            return [_case(row) for row in connection.execute(chosen)]
+
+    def lesson_of(self, case: Case) -> Words | None:
+        """What was learnt from it; None where nothing is written down, or it was deleted."""
+        if case.lesson is None:
+            return None
+        with reading(self.engine) as connection:
+            content = connection.execute(sa.select(texts.c.content).where(texts.c.digest == case.lesson)).scalar()
+        return None if content is None else Words.model_validate_json(content)
+
     def history(self, number: int) -> list[tuple[datetime, str, str]]:
         """(when, who says so, what) of everything that happened to the case."""
         with reading(self.engine) as connection:

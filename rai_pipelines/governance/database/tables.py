@@ -150,6 +150,7 @@ outbox = sa.Table(  # what others have still to be told; see governance/outbox.p
     sa.Column("due_at", MOMENT, nullable=False),
     sa.Column("attempts", sa.Integer(), nullable=False),
     sa.Column("generation", sa.Integer(), nullable=False),  # counts how often the same thing had to be told anew
+    sa.Column("claimed_until", MOMENT, nullable=True),  # a process is delivering it
     sa.Column("done_at", MOMENT, nullable=True),
     sa.Column("problem", sa.Text(), nullable=True),
     sa.UniqueConstraint("kind", "key", name="uq_outbox_kind"),

@@ -289,13 +289,19 @@ class Gatekeeper:
         self._tell_registry(connection, version, now)
 
     def _tell_registry(self, connection: sa.Connection, version: ModelVersion, now: datetime) -> None:
-        put(connection, REGISTRY, version.key, {"version": version.key}, now=now, anew=True)
+        """By model: its versions share the aliases, so one process at a time tells about any of them."""
+        put(connection, REGISTRY, registry_key(version), {"versions": [version.key]}, now=now, anew=True, joined="versions")
 
     def _approved_before(self, connection: sa.Connection, version: ModelVersion) -> str | None:
         where = (gate_transitions.c.model_name == version.name) & (gate_transitions.c.model_version == version.version)
         chosen = sa.select(gate_transitions.c.binding_digest).where(where, gate_transitions.c.after == GateState.APPROVED.value)
         row = connection.execute(chosen.order_by(gate_transitions.c.id.desc()).limit(1)).first()
         return None if row is None else str(row.binding_digest)
+
+
+def registry_key(version: ModelVersion) -> str:
+    """The outbox's key for what the registry is told about the model of that version."""
+    return version.key.split("/")[0]
 
 
 def _row(connection: sa.Connection, version: ModelVersion) -> Any:

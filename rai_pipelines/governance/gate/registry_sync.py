@@ -6,7 +6,7 @@ whose verdict meets the policy, whether or not people have signed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,6 +30,7 @@ from rai_pipelines.governance.gate.record import (
     GateState,
     ReleaseDecision,
 )
+from rai_pipelines.governance.outbox import Deliver
 from rai_pipelines.policy.verdict import VerdictStatus
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.registry import ModelRegistry
@@ -45,7 +46,7 @@ DECISIONS = {
 
 
 def sync_registry(engine: sa.Engine, registry: ModelRegistry, version: ModelVersion) -> GateRecord:
-    """Tell the registry how `version` stands; safe to repeat, in any order.
+    """Tell the registry how `version` stands; safe to repeat, but not while another process tells about the same model (the outbox sees to that).
 
     An alias that has to leave the version leaves before anything else is written, so that a crash in between errs on the safe side.
 
@@ -94,9 +95,14 @@ def tag_failed_audit(version: ModelVersion, registry: ModelRegistry, *, judged_b
     registry.set_tags(version, tags)
 
 
-def registry_deliveries(engine: sa.Engine, registry: ModelRegistry) -> Mapping[str, Any]:
-    """How the outbox tells the registry."""
-    return {REGISTRY: lambda payload: sync_registry(engine, registry, ModelVersion.from_key(payload["version"]))}
+def registry_deliveries(engine: sa.Engine, registry: ModelRegistry, told: Callable[[GateRecord], None] = lambda _: None) -> Mapping[str, Deliver]:
+    """How the outbox tells the registry about the versions of a model; `told` hears of each."""
+
+    def deliver(payload: Mapping[str, Any]) -> None:
+        for key in payload["versions"]:
+            told(sync_registry(engine, registry, ModelVersion.from_key(key)))
+
+    return {REGISTRY: deliver}
 
 
 def _present(engine: sa.Engine, version: ModelVersion) -> tuple[GateRecord, dict[str, str | None]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from rai_pipelines.policy.checks.base import Check, Question, Threshold, exact_figures
+from rai_pipelines.policy.direction import Direction
 from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conclude
 from rai_pipelines.policy.three_state import Band
 
@@ -21,6 +23,7 @@ class SignedReviewThreshold(Threshold):
 class SignedReviewParameters(Threshold):
     """Which review is asked for."""
 
+    stricter: ClassVar[Mapping[str, Direction | tuple[str, ...]]] = {"kind": Direction.NO_ORDER}
     kind: Literal["training_data_bias", "key_figures", "owner_acknowledgement"] = "training_data_bias"
 
 
@@ -68,6 +71,20 @@ def judge_approvals(question: Question) -> Judgement:
 
 
 CHECKS = (
-    Check("signed_review", ("signed_reviews",), SignedReviewThreshold, judge_signed_review, SignedReviewParameters),
-    Check("approvals_and_ledger", ("governance_record",), ApprovalsThreshold, judge_approvals),
+    Check(
+        "signed_review",
+        ("signed_reviews",),
+        SignedReviewThreshold,
+        judge_signed_review,
+        SignedReviewParameters,
+        basis="declared",
+        if_red="Let somebody who neither submitted nor owns the model look, and sign: rai review sign NAME/VERSION --kind KIND",
+    ),
+    Check(
+        "approvals_and_ledger",
+        ("governance_record",),
+        ApprovalsThreshold,
+        judge_approvals,
+        if_red="Find out what was changed (rai ledger verify on an export), and see that the governance rounds run every few minutes",
+    ),
 )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from rai_pipelines.clock import utc_today
 from rai_pipelines.evidence.model import Evidence, Measurement
+from rai_pipelines.policy.direction import Direction
 from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement
 from rai_pipelines.policy.model import Statistics
 from rai_pipelines.policy.sequential import alpha_at_look
@@ -18,9 +19,14 @@ from rai_pipelines.policy.three_state import Band, judge_exact
 
 
 class Threshold(BaseModel):
-    """Base of the typed thresholds of a check."""
+    """Base of the typed thresholds and parameters of a check.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    Names say what is stricter: `..._max` and `max_...` lower, `..._min` and `min_...` higher. `stricter` says it for the other fields: a
+    direction, or the allowed words from the loosest to the strictest. A change that neither covers needs a waiver.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+    stricter: ClassVar[Mapping[str, Direction | tuple[str, ...]]] = {}
 
 
 class NoParameters(Threshold):
@@ -47,13 +53,20 @@ class Question:
 
 @dataclass(frozen=True)
 class Check:
-    """One way to judge a control. `assessments` are the evidence it cannot do without."""
+    """One way to judge a control. `assessments` are the evidence it cannot do without.
+
+    `also_reads` names the evidence that a threshold needs where a policy sets it. `basis` says what a pass rests on: figures of data, model or
+    logs that this project measured, or what people declared or signed. `if_red` tells the model's owner what to do.
+    """
 
     name: str
     assessments: tuple[str, ...]
     threshold: type[BaseModel]
     judge: Callable[[Question], Judgement]
     parameters: type[BaseModel] = NoParameters
+    also_reads: Mapping[str, str] = field(default_factory=dict)
+    basis: Literal["measured", "declared"] = "measured"
+    if_red: str = ""
 
 
 def exact_figures(evidence: Evidence, bands: Mapping[str, Band]) -> tuple[Figure, ...]:

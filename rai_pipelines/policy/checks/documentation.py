@@ -22,4 +22,12 @@ def judge_card(question: Question) -> Judgement:
     return conclude(figures, passed="Every section of the model card is filled from declarations and evidence")
 
 
-CHECKS = (Check("card_complete", ("documentation_check",), CardThreshold, judge_card),)
+CHECKS = (
+    Check(
+        "card_complete",
+        ("documentation_check",),
+        CardThreshold,
+        judge_card,
+        if_red="Fill in the datasheet fields that the finding names; where evidence is absent, mend that assessment first",
+    ),
+)

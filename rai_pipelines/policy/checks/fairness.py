@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from rai_pipelines.evidence.model import Evidence, Measurement, State
 from rai_pipelines.policy.checks.base import Check, Question, Threshold, absent_figure
+from rai_pipelines.policy.direction import Direction
 from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conclude
 from rai_pipelines.policy.three_state import Band, Judged, judge_family, p_outside
 
@@ -31,6 +32,7 @@ class RegressionThreshold(Threshold):
     `residual_difference_max` bounds the difference of mean residuals, either way, in standard deviations of the residuals (Cohen's d).
     """
 
+    stricter: ClassVar[Mapping[str, Direction | tuple[str, ...]]] = {"rmse_ratio": Direction.NARROWER}
     rmse_ratio: RatioBand
     residual_difference_max: float = Field(gt=0)
 
@@ -38,6 +40,7 @@ class RegressionThreshold(Threshold):
 class GroupFairnessThreshold(Threshold):
     """Allowed band of impact ratios and the largest equalized odds difference; at least one of them. Regressions have their own."""
 
+    stricter: ClassVar[Mapping[str, Direction | tuple[str, ...]]] = {"impact_ratio": Direction.NARROWER}
     impact_ratio: RatioBand | None = None
     equalized_odds_difference_max: float | None = Field(default=None, gt=0, lt=1)
     demographic_parity_difference_max: float | None = Field(default=None, gt=0, lt=1)
@@ -55,6 +58,7 @@ class GroupFairnessThreshold(Threshold):
 class GroupFairnessParameters(Threshold):
     """What an intersection outside its threshold does: ask for a review, or be listed only."""
 
+    stricter: ClassVar[Mapping[str, Direction | tuple[str, ...]]] = {"intersections": ("disclose", "review")}
     intersections: Literal["review", "disclose"] = "review"
 
 
@@ -63,18 +67,22 @@ def judge_group_fairness(question: Question) -> Judgement:
     threshold: GroupFairnessThreshold = question.threshold
     evidence = question.evidence["bias_assessment"]
     bands = _asked(threshold, evidence)
-    items: list[Judged] = []
-    for measurement in evidence.measurements:
-        if _is_intersection(measurement):
-            continue
-        band = bands.get(measurement.metric)
-        if band is not None and not _too_small_a_group(measurement):
-            items.append(Judged(_label(measurement, evidence), measurement, band))
+    items = declared_comparisons(threshold, evidence)
     figures = judge_family(items, alpha=question.alpha)
     figures += tuple(_gaps(items, evidence, threshold))
     figures += tuple(_disclosure(evidence, question.statistics.insufficient_share_max))
     figures += tuple(_intersections(question, bands))
     return conclude(figures, passed="Every declared attribute stays within its thresholds, interval included")
+
+
+def declared_comparisons(threshold: GroupFairnessThreshold, evidence: Evidence) -> list[Judged]:
+    """What is judged as one family: every figure that the policy asks for of every declared attribute, but groups too small to judge."""
+    bands = _asked(threshold, evidence)
+    return [
+        Judged(_label(item, evidence), item, bands[item.metric])
+        for item in evidence.measurements
+        if item.metric in bands and not _is_intersection(item) and not _too_small_a_group(item)
+    ]
 
 
 def _intersections(question: Question, bands: Mapping[str, Band]) -> Iterator[Figure]:
@@ -205,4 +213,14 @@ def _disclosure(evidence: Evidence, share_max: float) -> list[Figure]:
     return figures
 
 
-CHECKS = (Check("group_fairness", ("bias_assessment",), GroupFairnessThreshold, judge_group_fairness, GroupFairnessParameters),)
+CHECKS = (
+    Check(
+        "group_fairness",
+        ("bias_assessment",),
+        GroupFairnessThreshold,
+        judge_group_fairness,
+        GroupFairnessParameters,
+        if_red="Read which group is outside and on how many rows; look for the cause in data and features, mitigate (reweighing, thresholds, other "
+        "features) and register a new version; where the finding is undecided, evaluate on more rows of the smaller group",
+    ),
+)

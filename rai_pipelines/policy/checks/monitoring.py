@@ -53,4 +53,13 @@ def _awaited(item: Measurement) -> Measurement:
     return item.model_copy(update={"state": State.INSUFFICIENT}) if waiting else item
 
 
-CHECKS = (Check("drift_and_performance", ("drift_report",), DriftThreshold, judge_drift),)
+CHECKS = (
+    Check(
+        "drift_and_performance",
+        ("drift_report",),
+        DriftThreshold,
+        judge_drift,
+        if_red="Find out what changed in the named columns; correct the feed, or retrain on recent data and register a new version; without labels, "
+        "obtain them: a loss of accuracy stays undecided until they arrive",
+    ),
+)

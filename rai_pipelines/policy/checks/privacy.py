@@ -68,6 +68,18 @@ def judge_data_valid(question: Question) -> Judgement:
 
 
 CHECKS = (
-    Check("anonymity", ("anonymization_check",), AnonymityThreshold, judge_anonymity),
-    Check("data_valid", ("data_validation",), DataValidThreshold, judge_data_valid),
+    Check(
+        "anonymity",
+        ("anonymization_check",),
+        AnonymityThreshold,
+        judge_anonymity,
+        if_red="Remove direct identifiers, and recode the training data as the evidence proposes (coarser bands, suppressed rows)",
+    ),
+    Check(
+        "data_valid",
+        ("data_validation",),
+        DataValidThreshold,
+        judge_data_valid,
+        if_red="Correct the tables, or the datasheet where it describes them wrongly; edited expectations stay visible in the evidence",
+    ),
 )

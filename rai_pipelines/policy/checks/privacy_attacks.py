@@ -50,4 +50,12 @@ def _attacks(evidence: Evidence, metric: str, band: Band, alpha: float) -> tuple
     return judge_family(items, alpha=alpha) or (absent_figure(metric, str(band)),)
 
 
-CHECKS = (Check("privacy_budget_and_minimisation", ("privacy_attacks", "anonymization_check"), PrivacyBudgetThreshold, judge_privacy_budget),)
+CHECKS = (
+    Check(
+        "privacy_budget_and_minimisation",
+        ("privacy_attacks", "anonymization_check"),
+        PrivacyBudgetThreshold,
+        judge_privacy_budget,
+        if_red="Train with differential privacy or stronger regularisation, declare the mechanism as it was run, and drop columns without a purpose",
+    ),
+)

@@ -15,6 +15,7 @@ from rai_pipelines.policy.checks import (
     fairness,
     governance,
     monitoring,
+    oversight,
     privacy,
     privacy_attacks,
     safety,
@@ -25,7 +26,6 @@ from rai_pipelines.policy.checks.base import Check
 PLANNED: Mapping[str, str] = {
     "windowed_fairness": "production windows are not measured by this version",
     "global_report_and_traces": "whether every decision of production leaves a trace is not measured by this version",
-    "human_review_of_decisions": "review logs are not read by this version",
     "encryption_and_attestation": "encryption and attestation are not verified by this version",
     "fault_drill": "fault drills are not run by this version",
     "trigger_coverage": "production triggers are not drilled by this version",
@@ -47,6 +47,7 @@ def checks() -> Mapping[str, Check]:
         *monitoring.CHECKS,
         *documentation.CHECKS,
         *transparency.CHECKS,
+        *oversight.CHECKS,
     ]
     names = [check.name for check in found]
     if len(set(names)) != len(names) or set(names) & set(PLANNED):

@@ -22,6 +22,13 @@ class FormalPropertiesThreshold(Threshold):
     proved_min: float = Field(gt=0, le=1)
 
 
+class TrainingSourcesThreshold(Threshold):
+    """Most sources of training rows without which the model does better than without as many random rows; and most that were not compared."""
+
+    harmful_sources_max: int = Field(default=0, ge=0)
+    not_compared_max: int = Field(default=0, ge=0)
+
+
 class AccuracyThreshold(Threshold):
     """How much better than doing nothing clever the model must be: always guessing the majority class, the mean, or a score at random."""
 
@@ -55,6 +62,18 @@ def judge_formal_properties(question: Question) -> Judgement:
     if answers and possible / len(answers) >= threshold.proved_min:
         figures = tuple(_undecided(figure) for figure in figures)
     return conclude(figures, passed="Every input of the declared domain keeps to the declared safety properties")
+
+
+def judge_training_sources(question: Question) -> Judgement:
+    """The count is already one at a false discovery rate. Where its controls fail it shows nothing, and too small sources leave it undecided."""
+    threshold: TrainingSourcesThreshold = question.threshold
+    evidence = question.evidence["poisoning_check"]
+    decided = exact_figures(evidence, {"harmful_sources": Band(high=threshold.harmful_sources_max)})
+    unclear = exact_figures(evidence, {"sources_not_compared": Band(high=threshold.not_compared_max)})
+    return conclude(
+        decided + tuple(_undecided(figure) for figure in unclear),
+        passed="The model is not better without any one of its declared sources of training rows",
+    )
 
 
 def _undecided(figure: Figure) -> Figure:
@@ -97,8 +116,40 @@ def _or_missing(figures: tuple[Figure, ...], metric: str) -> tuple[Figure, ...]:
 
 
 CHECKS = (
-    Check("formal_properties", ("proof_certificates",), FormalPropertiesThreshold, judge_formal_properties),
-    Check("model_scan", ("model_scan",), ModelScanThreshold, judge_model_scan),
-    Check("adversarial_suite", ("adversarial_robustness",), AdversarialThreshold, judge_adversarial),
-    Check("accuracy_over_baseline", ("performance_report",), AccuracyThreshold, judge_accuracy),
+    Check(
+        "formal_properties",
+        ("proof_certificates",),
+        FormalPropertiesThreshold,
+        judge_formal_properties,
+        if_red="Look at the counterexample in the evidence; constrain the model (monotone features, fewer trees) or correct the property",
+    ),
+    Check(
+        "training_sources",
+        ("poisoning_check",),
+        TrainingSourcesThreshold,
+        judge_training_sources,
+        if_red="Look at the named source: correct or leave out its rows, or find out who could write them, and train again",
+    ),
+    Check(
+        "model_scan",
+        ("model_scan",),
+        ModelScanThreshold,
+        judge_model_scan,
+        if_red="Do not load the files; find out who wrote them, and register the model again in a format that holds no code (ONNX, skops)",
+    ),
+    Check(
+        "adversarial_suite",
+        ("adversarial_robustness",),
+        AdversarialThreshold,
+        judge_adversarial,
+        if_red="Look at the fragile features in the evidence; smooth or bound them, train on attacked rows, or reject malformed input "
+        "before the model",
+    ),
+    Check(
+        "accuracy_over_baseline",
+        ("performance_report",),
+        AccuracyThreshold,
+        judge_accuracy,
+        if_red="Improve the model, or do not use it: it does not know more than its trivial baseline",
+    ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from rai_pipelines.evidence.model import Measurement
 from rai_pipelines.policy.checks.base import Check, Question, Threshold, absent_figure
 from rai_pipelines.policy.findings import Figure, Judgement, conclude
 from rai_pipelines.policy.three_state import Band, Judged, judge_exact, judge_family
@@ -33,7 +34,8 @@ def judge_local_explanations(question: Question) -> Judgement:
     bands = {"local_explanation_coverage": Band(low=threshold.coverage_min), "additivity_error": Band(high=threshold.additivity_error_max)}
     coverage = _family(question, "local_explanation_coverage", bands["local_explanation_coverage"])
     errors = tuple(
-        judge_exact("largest additivity error", item, bands["additivity_error"]) for item in evidence.find("additivity_error", group=LARGEST)
+        judge_exact(_named("largest additivity error", item), item, bands["additivity_error"])
+        for item in evidence.find("additivity_error", group=LARGEST)
     )
     errors = errors or (absent_figure("additivity_error", str(bands["additivity_error"])),)
     return conclude(coverage + errors, passed="Sampled decisions can be explained, and the explanations add up to what the model says")
@@ -50,10 +52,23 @@ def judge_global_explanation(question: Question) -> Judgement:
     return conclude(fidelity + replays, passed="A small tree tells what the model does, and traced decisions come out the same again")
 
 
+def _named(what: str, item: Measurement) -> str:
+    """Of several classes, which one the figure is about."""
+    return what if item.outcome is None else f"{what}, class {item.outcome}"
+
+
 def _family(question: Question, metric: str, band: Band) -> tuple[Figure, ...]:
-    items = [Judged(metric.replace("_", " "), item, band) for item in question.evidence[REPORT].find(metric)]
+    items = [Judged(_named(metric.replace("_", " "), item), item, band) for item in question.evidence[REPORT].find(metric)]
     return judge_family(items, alpha=question.alpha) or (absent_figure(metric, str(band)),)
 
 
 # `global_report_and_traces` (GlobalThreshold, judge_global_explanation) joins when production leaves traces: the report replays its own only.
-CHECKS = (Check("local_explanations", (REPORT,), LocalThreshold, judge_local_explanations),)
+CHECKS = (
+    Check(
+        "local_explanations",
+        (REPORT,),
+        LocalThreshold,
+        judge_local_explanations,
+        if_red="Use a model that the explainers support, or fewer features; an explanation that does not add up must not be given to a person",
+    ),
+)

@@ -163,14 +163,6 @@ def test_decisions_without_scores_are_explained_and_amounts_have_no_counterfactu
     assert (one(regression, "additivity_error", group="maximum").value or 1) < 1e-9
 
 
-def test_a_task_that_is_not_explained_is_named(tmp_path: Path) -> None:
-    write_tables(tmp_path)
-    text = DATASHEET.replace("label: y", "label: y\n  classes: [a, b, c]") + "task: multiclass_classification\n"
-    measured = assess_explanations(context_of(tmp_path, RuleModel(lambda frame: np.ones(len(frame))), sheet_of(text)), QUICK)
-    assert (measured.status, measured.measurements) == (Status.MISSING, ())
-    assert "multiclass_classification" in str(measured.reason)
-
-
 def test_without_shap_the_report_is_missing_and_without_lime_only_lime_is(
     forest: tuple[AuditContext, Measured], monkeypatch: pytest.MonkeyPatch
 ) -> None:

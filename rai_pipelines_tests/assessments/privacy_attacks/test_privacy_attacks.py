@@ -184,7 +184,7 @@ def test_a_model_that_cannot_be_cloned_says_so(tmp_path: Path) -> None:
     measured = assess_privacy_attacks(context(tmp_path, Wrapped(), people(400, 1), people(400, 2)), PARAMETERS)
     item = one(measured, "membership_auc", group="lira_online")
     assert (item.value, item.state) == (None, State.UNAVAILABLE)
-    assert "a Wrapped is no scikit-learn estimator" in str(item.note)
+    assert "a Wrapped is neither a scikit-learn estimator" in str(item.note)
 
 
 @pytest.mark.parametrize("task", ["regression", "scoring"])

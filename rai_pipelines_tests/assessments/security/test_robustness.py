@@ -324,6 +324,23 @@ def test_attacks_that_were_cut_short_prove_nothing(tmp_path: Path) -> None:
     assert "allowance" in str(one(measured, "robust_to_clean_ratio").note)
 
 
+def test_a_model_that_changes_its_answers_is_counted_and_nothing_is_concluded(tmp_path: Path) -> None:
+    calls = iter(range(10**6))
+
+    def wavers(frame: pd.DataFrame) -> np.ndarray:
+        return np.asarray(frame["x"] > 0) ^ ((np.arange(len(frame)) % 5 == 0) & (next(calls) % 2 == 1))
+
+    measured = assess_robustness(context(tmp_path, wavers)[0], PARAMETERS)
+    unsteady = one(measured, "unsteady_decisions")
+    assert (unsteady.value, unsteady.n, unsteady.denominator) == (0.2, 30, 30)
+    assert unsteady.interval is not None
+    ratio = one(measured, "robust_to_clean_ratio")
+    assert ratio.state is State.INSUFFICIENT
+    assert "changes its answers: 6 of 30 rows" in str(ratio.note)
+    steady = assess_robustness(context(tmp_path, lambda frame: frame["x"] > 0)[0], PARAMETERS)
+    assert one(steady, "unsteady_decisions").value == 0.0
+
+
 def test_a_time_limit_that_is_hit_leaves_no_conclusion(tmp_path: Path) -> None:
     measured = assess_robustness(context(tmp_path, lambda frame: frame["x"] > 0)[0], PARAMETERS.model_copy(update={"time_limit_s": 1e-6}))
     assert measured.details["time_limit_hit"] is True

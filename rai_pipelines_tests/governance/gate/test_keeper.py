@@ -320,7 +320,7 @@ def test_what_the_registry_has_to_be_told_is_in_the_outbox_with_the_decision(off
     office.approve(office.audited(), "validator")
     with office.engine.connect() as connection:
         (message,) = waiting(connection)
-    assert (message.kind, message.key) == ("registry", "loans/1")
+    assert (message.kind, message.key) == ("registry", "loans")
 
 
 def failing(office: Office, control: str, *, version: str = "1") -> Any:

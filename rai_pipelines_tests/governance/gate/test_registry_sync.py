@@ -156,6 +156,38 @@ def test_a_message_is_delivered_by_one_of_two_processes(office: Office, registry
     assert seen == [0]
 
 
+def test_while_one_process_tells_the_registry_about_a_model_no_other_does_and_the_newest_state_comes_last(
+    office: Office, registry: MlflowRegistry
+) -> None:
+    gates = [office.audited(version=number) for number in ("1", "2")]
+    told: list[str] = []
+
+    def slow(payload: dict[str, list[str]]) -> None:
+        told.append("begin " + ",".join(payload["versions"]))
+        if len(told) == 1:
+            office.approve(gates[1], "validator", "risk-owner")  # another version of the model, while the first is told
+            assert drain(office.engine, {"registry": slow}, now=office.clock.now) == []
+        told.append("end")
+
+    drain(office.engine, {"registry": slow}, now=office.clock.now)  # type: ignore[dict-item]
+    drain(office.engine, {"registry": slow}, now=office.clock.now)  # type: ignore[dict-item]
+    assert told == ["begin loans/1,loans/2", "end", "begin loans/1,loans/2", "end"]
+
+
+def test_a_process_that_died_while_it_delivered_holds_a_message_for_two_minutes(office: Office) -> None:
+    office.audited()
+
+    def die(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        drain(office.engine, {"registry": die}, now=office.clock.now)
+    office.clock.advance(seconds=119)
+    assert drain(office.engine, {"registry": lambda _: None}, now=office.clock.now) == []
+    office.clock.advance(seconds=1)
+    assert len(drain(office.engine, {"registry": lambda _: None}, now=office.clock.now)) == 1
+
+
 def test_what_has_to_be_told_anew_meanwhile_is_not_taken_for_told(office: Office) -> None:
     gate = office.audited()
 

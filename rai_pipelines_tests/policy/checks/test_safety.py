@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.policy.checks.base import NoParameters, Question
-from rai_pipelines.policy.checks.safety import FormalPropertiesThreshold, ModelScanThreshold, judge_formal_properties, judge_model_scan
+from rai_pipelines.policy.checks.safety import (
+    FormalPropertiesThreshold,
+    ModelScanThreshold,
+    TrainingSourcesThreshold,
+    judge_formal_properties,
+    judge_model_scan,
+    judge_training_sources,
+)
 from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines.policy.model import Statistics
 from rai_pipelines_tests.conftest import evidence, figure
@@ -43,3 +50,18 @@ def test_dangerous_files_fail_and_files_of_unknown_effect_never_pass() -> None:
     assert scanned(1, 0, 0) is FindingStatus.FAIL
     assert scanned(0, 1, 0) is FindingStatus.INCONCLUSIVE
     assert scanned(0, 0, 1) is FindingStatus.INCONCLUSIVE
+
+
+def sources(harmful: float | None, not_compared: int | None, state: State = State.MEASURED) -> FindingStatus:
+    made = [figure("harmful_sources", harmful, state=state, attribute="office")]
+    made += [figure("sources_not_compared", not_compared, attribute="office")] if not_compared is not None else []
+    question = Question(TrainingSourcesThreshold(), NoParameters(), {"poisoning_check": evidence("poisoning_check", *made)}, Statistics(), "internal")
+    return judge_training_sources(question).status
+
+
+def test_a_harmful_source_fails_and_one_too_small_to_compare_is_undecided() -> None:
+    assert sources(0, 0) is FindingStatus.PASS
+    assert sources(1, 0) is FindingStatus.FAIL
+    assert sources(0, 2) is FindingStatus.INCONCLUSIVE
+    assert sources(0, 0, State.INSUFFICIENT) is FindingStatus.INCONCLUSIVE
+    assert sources(None, None, State.UNAVAILABLE) is FindingStatus.MISSING

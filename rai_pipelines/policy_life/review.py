@@ -1,0 +1,186 @@
+"""Review a policy: assemble what it did since the last review into a document, and record that people have read it.
+
+Findings and verdicts come from the evidence store. Waivers of findings and incidents are handed in by whoever keeps them (`ReviewFacts`);
+where nobody does, the document says that it did not look.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pydantic import JsonValue
+
+from rai_pipelines.clock import utc_today
+from rai_pipelines.documents.policy_review import (
+    ControlReview,
+    IncidentFact,
+    OpenChoice,
+    PolicyReviewDocument,
+    VerdictChange,
+    WaiverFact,
+    newest_review_document,
+    write_review,
+)
+from rai_pipelines.errors import PolicyError
+from rai_pipelines.evidence.store import EvidenceStore
+from rai_pipelines.policy.model import Policy
+from rai_pipelines.policy.rehearsal.explanation import in_force_words
+from rai_pipelines.policy.verdict import Verdict
+from rai_pipelines.policy.versions.reviews import PolicyReview, keep_review, last_review, review_due_on
+from rai_pipelines.settings import Settings
+
+VERDICT, ACTOR = "policy_verdict", "system:policy"
+OLDEST_DAYS = 60  # of a document whose reading still counts as a review
+
+
+class ReviewFacts(Protocol):
+    """What is kept outside the evidence store. Each answers None where it is not recorded at all: that is not the same as none."""
+
+    def waivers_since(self, since: date | None) -> Sequence[WaiverFact] | None:
+        """Waivers of findings that were granted or in force since that day."""
+
+    def incidents_since(self, since: date | None) -> Sequence[IncidentFact] | None:
+        """Incidents opened since that day, with their lessons."""
+
+
+def review_policy(policy: Policy, store: EvidenceStore, settings: Settings, facts: ReviewFacts) -> tuple[PolicyReviewDocument, dict[str, Path]]:
+    """Assemble the document for `policy` today and write it; returns it and its files by format.
+
+    Raises:
+        PolicyError: a record of an earlier review cannot be read.
+        EvidenceError: a stored verdict was altered.
+    """
+    last = last_review(policy.policy.id, settings.policies_path)
+    since = last.reviewed_on if last is not None else None
+    document = assemble_review(policy, store, since=since, until=utc_today(), due_on=review_due_on(policy.policy, last), facts=facts)
+    return document, write_review(document, settings.policies_path)
+
+
+def record_review(policy: Policy, settings: Settings, outcome: Literal["kept", "to_be_changed"]) -> PolicyReview:
+    """Record that the newest document about this policy was read, and what came out; in a file and in the ledger.
+
+    Raises:
+        PolicyError: there is no document, or the newest is about another version or too old.
+        DatabaseError: the ledger does not answer; nothing is recorded then.
+    """
+    from rai_pipelines.governance.database.engine import open_governance
+    from rai_pipelines.governance.ledger.storage import Happening, Ledger
+
+    document = newest_review_document(policy.policy.id, settings.policies_path)
+    if document is None or document.policy_digest != policy.digest:
+        what = "has no review document" if document is None else f"was not reviewed: the newest document is about {document.policy_digest}"
+        raise PolicyError(what, where=policy.label, hint="Run: rai policy review, and read what it writes")
+    if (utc_today() - document.until).days > OLDEST_DAYS:
+        what = f"was not reviewed: the newest document is of {document.until.isoformat()}, older than {OLDEST_DAYS} days"
+        raise PolicyError(what, where=policy.label, hint="Run: rai policy review, and read what it writes")
+    review = PolicyReview(policy=policy.label, policy_digest=policy.digest, reviewed_on=utc_today(), outcome=outcome, document_digest=document.digest)
+    body: dict[str, JsonValue] = {
+        "policy": policy.policy.id,
+        "version": policy.policy.version,
+        "policy_digest": policy.digest,
+        "document_digest": document.digest,
+        "review_digest": review.digest,
+        "outcome": outcome,
+    }
+    engine = open_governance(settings)
+    try:
+        Ledger(engine).append(Happening("policy_review", ACTOR, body))  # first: a record without an entry would count as a review
+    finally:
+        engine.dispose()
+    keep_review(review, settings.policies_path)
+    return review
+
+
+def assemble_review(
+    policy: Policy, store: EvidenceStore, *, since: date | None, until: date, due_on: date, facts: ReviewFacts
+) -> PolicyReviewDocument:
+    """The document about the days from `since` to `until`, both included; verdicts under any policy count, and the changes say so."""
+    histories = [found for folder in store.folders() if (found := _verdicts(store, folder, since, until))]
+    newest = [found[-1].verdict for found in histories if found[-1].inside]
+    changes = [change for found in histories for change in _changes(found)]
+    waivers, incidents = facts.waivers_since(since), facts.incidents_since(since)
+    own = [
+        WaiverFact(control=item.control.id, about=policy.label, reason=item.reason, until=item.until, ended=item.until < until)
+        for item in policy.relaxations
+    ]
+    left_out = {"waivers of single findings are not recorded by this version": waivers, "incidents are not recorded by this version": incidents}
+    return PolicyReviewDocument(
+        policy=policy.label,
+        policy_digest=policy.digest,
+        owner=policy.policy.owner,
+        since=since,
+        until=until,
+        due_on=due_on,
+        verdicts=sum(item.inside for found in histories for item in found),
+        versions=len(newest),
+        statuses=dict(Counter(verdict.status.value for verdict in newest)),
+        controls=tuple(_controls(policy, newest, changes, until)),
+        changes=tuple(sorted(changes, key=lambda item: (item.on, item.model_name, item.model_version))),
+        waivers=(*own, *(waivers or ())),
+        incidents=tuple(incidents or ()),
+        choices=tuple(_choices(policy, until)),
+        not_included=tuple(words for words, found in left_out.items() if found is None),
+    )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A stored verdict, when it was stored, and whether that is in the period (the last one before it is kept to compare with)."""
+
+    verdict: Verdict
+    on: date
+    inside: bool
+
+
+def _verdicts(store: EvidenceStore, folder: str, since: date | None, until: date) -> list[_Judged]:
+    found: list[_Judged] = []
+    for receipt in store.history(folder):
+        if receipt.assessment != VERDICT:
+            continue
+        day = datetime.fromisoformat(receipt.recorded_at).date()
+        if day > until:
+            break
+        inside = since is None or day >= since
+        if not inside:
+            found.clear()
+        found.append(_Judged(store.get(receipt.digest, Verdict), day, inside))
+    return found
+
+
+def _changes(found: list[_Judged]) -> Iterator[VerdictChange]:
+    for before, after in pairwise(found):
+        old = {finding.control: finding.status for finding in before.verdict.findings}
+        controls = tuple(finding.control for finding in after.verdict.findings if old.get(finding.control) is not finding.status)
+        if before.verdict.status is not after.verdict.status or controls:
+            yield VerdictChange(
+                model_name=after.verdict.model_name,
+                model_version=after.verdict.model_version,
+                on=after.on,
+                old=before.verdict.status.value,
+                new=after.verdict.status.value,
+                controls=controls,
+                under_another_policy=before.verdict.policy_digest != after.verdict.policy_digest,
+            )
+
+
+def _controls(policy: Policy, newest: list[Verdict], changes: list[VerdictChange], day: date) -> Iterator[ControlReview]:
+    for control in policy.on(day):
+        outcomes = Counter(finding.status.value for verdict in newest for finding in verdict.findings if finding.control == control.id)
+        changed = sum(control.id in change.controls for change in changes)
+        words = in_force_words(control, day).partition(" (")[0]
+        yield ControlReview(control=control.id, statement=control.statement, in_force=words, outcomes=dict(outcomes), changes=changed)
+
+
+def _choices(policy: Policy, day: date) -> Iterator[OpenChoice]:
+    """Thresholds in force whose source has low confidence."""
+    for control in policy.on(day):
+        for name, value in control.threshold.items():
+            source = control.threshold_provenance.get(name, control.provenance)
+            if control.in_force(day) and source.confidence == "low":
+                yield OpenChoice(control=control.id, threshold=name, value=str(value), source=source.source, confidence=source.confidence)

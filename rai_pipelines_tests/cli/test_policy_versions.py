@@ -1,0 +1,98 @@
+"""`rai policy coverage|explain|diff|publish`: what they print, and how they end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from rai_pipelines.cli.schemas import published_schemas
+from rai_pipelines.policy.load import read_policy
+from rai_pipelines_tests.cli.conftest import Rai
+from rai_pipelines_tests.policy.policies import extension, override, written
+
+LOOSER = {
+    "overrides": [override("PRIV-B", threshold={"k_min": {"internal": 4}})],
+    "waivers": [{"control": "PRIV-B", "fields": ["threshold.k_min"], "until": "2027-02-01", "reason": "the old portfolio is being recoded"}],
+}
+
+
+@pytest.fixture
+def stricter(tmp_path: Path) -> Path:
+    return written(tmp_path, extension(overrides=[override("FAIR-S", threshold={"impact_ratio": [0.9, 1.1]})]))
+
+
+def test_coverage_tells_all_cells_and_fails_when_one_is_missing(rai: Rai, tmp_path: Path) -> None:
+    ended = rai("policy", "coverage", "--json")
+    assert ended.code == 0
+    jsonschema.validate(ended.json, published_schemas()["policy-coverage"])
+    assert len(ended.json["cells"]) == 21
+    assert rai("policy", "coverage").out.count("not in force") >= 12
+    early = written(tmp_path, extension(overrides=[override("PRIV-A", effective_from="2026-01-01")]))
+    missing = rai("policy", "coverage", str(early))
+    assert missing.code == 1 and "1 missing" in missing.out
+
+
+def test_a_control_is_explained_in_words_and_as_json(rai: Rai) -> None:
+    text = rai("policy", "explain", "FAIR-S").out
+    for words in ("asked of", "in force", "narrower is stricter", "29 CFR 1607.4(D)", "bias_assessment", "if red", "non-compliant"):
+        assert words in text
+    jsonschema.validate(rai("policy", "explain", "DOCS-A", "--json").json, published_schemas()["control-explanation"])
+    assert "no control 'NONE'" in rai("policy", "explain", "NONE").could_not()
+
+
+def test_diff_ends_in_1_only_where_something_is_looser(rai: Rai, stricter: Path, tmp_path: Path) -> None:
+    ended = rai("policy", "diff", "shipped", str(stricter), "--json")
+    assert (ended.code, ended.json["stricter"], ended.json["looser"]) == (0, 1, 0)
+    jsonschema.validate(ended.json, published_schemas()["policy-difference"])
+    back = rai("policy", "diff", str(stricter), "shipped")
+    assert back.code == 1 and "threshold.impact_ratio" in back.out
+    waived = written(tmp_path, extension(**LOOSER), "waived.yaml")
+    assert rai("policy", "diff", "shipped", str(waived)).code == 1
+
+
+def test_a_published_version_is_in_the_ledger_and_no_file_replaces_it(rai: Rai, stricter: Path, tmp_path: Path) -> None:
+    made = rai("policy", "publish", str(stricter), "--json")
+    jsonschema.validate(made.json, published_schemas()["policy-publication"])
+    assert (made.code, made.json["new"]) == (0, True)
+    assert rai("policy", "publish", str(stricter), "--json").json["new"] is False
+    assert rai("ledger", "export", "ledger.jsonl").code == 0
+    (entry,) = (tmp_path / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
+    assert made.json["digest"] in entry and read_policy().digest in entry
+    written(tmp_path, extension(overrides=[override("FAIR-S", tier="basic")]))
+    assert "was published on" in rai("policy", "publish", str(stricter)).could_not()
+    assert rai("policy", "check", str(stricter)).code == 1
+    assert rai("policy", "diff", "lending@1.0.0", "shipped").code == 1, "a published version is named by its label"
+
+
+def test_a_ledger_entry_lost_in_a_crash_is_made_up_for(rai: Rai, stricter: Path, tmp_path: Path) -> None:
+    from rai_pipelines.policy.versions.published import publish
+
+    publish(read_policy(stricter), tmp_path / "home" / "policies")  # pinned, and then the process ended
+    assert rai("policy", "publish", str(stricter)).code == 0
+    assert rai("policy", "publish", str(stricter)).code == 0
+    rai("ledger", "export", "ledger.jsonl")
+    assert len((tmp_path / "ledger.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_the_shape_of_an_extending_file_is_published_for_editors(stricter: Path) -> None:
+    import yaml
+
+    schema = published_schemas()["policy-extension"]
+    jsonschema.validate(yaml.safe_load(stricter.read_text(encoding="utf-8")), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**extension(), "drop": ["FAIR-S"]}, schema)
+
+
+def test_a_review_is_assembled_recorded_and_moves_the_next_one(rai: Rai, tmp_path: Path) -> None:
+    assert "has no review document" in rai("policy", "review", "--record", "kept").could_not()
+    document = rai("policy", "review", "--json")
+    jsonschema.validate(document.json, published_schemas()["policy-review-document"])
+    assert document.json["due_on"] == "2027-11-01" and document.json["since"] is None
+    assert rai("policy", "review", "--record", "perhaps").code == 2
+    recorded = rai("policy", "review", "--record", "kept", "--json")
+    jsonschema.validate(recorded.json, published_schemas()["policy-review"])
+    again = rai("policy", "review", "--json").json
+    assert again["since"] == recorded.json["reviewed_on"] and again["due_on"] >= "2027-11-01"
+    assert "policy_review.md" in rai("policy", "review").out

@@ -1,0 +1,118 @@
+"""A replay judges on stored evidence alone: about today's model and datasheet, whatever policy it was measured under, and it says what it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rai_pipelines.errors import EvidenceError
+from rai_pipelines.evidence.model import Evidence, Status
+from rai_pipelines.evidence.store import LocalEvidenceStore
+from rai_pipelines.policy.findings import FindingStatus
+from rai_pipelines.policy.load import read_policy
+from rai_pipelines.policy.model import Policy
+from rai_pipelines.policy.rehearsal.replay import Replay, Today, newest_audit, replay
+from rai_pipelines.policy.verdict import VerdictStatus, judge
+from rai_pipelines.subjects.names import ModelVersion
+from rai_pipelines_tests.conftest import DAY
+from rai_pipelines_tests.policy.policies import changed
+from rai_pipelines_tests.policy.test_verdict import good_evidence
+
+VERSION = ModelVersion("m", "1")
+STRICTER = {"impact_ratio": [0.95, 1.05], "equalized_odds_difference_max": 0.02}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalEvidenceStore:
+    return LocalEvidenceStore(tmp_path)
+
+
+def keep(store: LocalEvidenceStore, found: Mapping[str, Evidence], version: ModelVersion = VERSION, policy: Policy | None = None) -> None:
+    """What an audit leaves in the store."""
+    for name, item in found.items():
+        store.put(item, kind=name, folder=version.key, status=item.status)
+    verdict = judge(policy or read_policy(), found, model_name=version.name, model_version=version.version, day=DAY)
+    store.put(verdict, kind="policy_verdict", folder=version.key, status=Status.COMPLETE)
+
+
+def replayed(store: LocalEvidenceStore, policy: Policy, *versions: ModelVersion, **changes: Any) -> Replay:
+    asked = {"day": DAY, "today": newest_audit, "parameters": {}, **changes}
+    return replay(policy, versions or (VERSION,), store=store, **asked)
+
+
+def test_the_policy_in_force_gives_the_stored_verdict_again(store: LocalEvidenceStore) -> None:
+    keep(store, good_evidence())
+    (item,) = replayed(store, read_policy()).versions
+    assert (item.old, item.new, item.flips, item.absent, item.caveats) == (VerdictStatus.COMPLIANT, VerdictStatus.COMPLIANT, (), (), ())
+
+
+def test_a_stricter_policy_names_who_would_fail_and_by_which_control(store: LocalEvidenceStore) -> None:
+    keep(store, good_evidence())
+    keep(store, good_evidence("low"), ModelVersion("m", "2"))
+    found = replayed(store, changed("FAIR-S", threshold=STRICTER), VERSION, ModelVersion("m", "2"))
+    assert found.flips == {"FAIR-S": {"pass → inconclusive": 1}}, "a model of low risk is not asked"
+    assert [flip.control for flip in found.versions[0].flips] == ["FAIR-S"] and found.versions[1].flips == ()
+    assert "required within [0.95, 1.05]" in found.versions[0].flips[0].reason
+    failing = replayed(store, changed("PERF-B", threshold={"accuracy_over_majority_min": 0.15}))
+    assert (failing.worse, failing.versions[0].new) == (1, VerdictStatus.NON_COMPLIANT)
+    assert failing.transitions == {"compliant → non_compliant": 1}
+
+
+def test_evidence_that_the_new_policy_needs_and_is_not_there_reads_missing(store: LocalEvidenceStore) -> None:
+    keep(store, good_evidence())
+    item = replayed(store, changed("SAFE-S", effective_from=DAY)).versions[0]
+    (flip,) = item.flips
+    assert (flip.control, flip.old, flip.new) == ("SAFE-S", FindingStatus.NOT_IN_FORCE, FindingStatus.MISSING)
+    assert item.absent == ("proof_certificates",)
+
+
+def test_the_policy_that_evidence_was_measured_under_does_not_matter_and_its_parameters_are_told(store: LocalEvidenceStore) -> None:
+    found = good_evidence()
+    bias = found["bias_assessment"]
+    made_from = bias.provenance.model_copy(update={"policy_digest": "sha256:" + "9" * 64, "parameters": {"interval_level": 0.9, "resamples": 200}})
+    keep(store, {**found, "bias_assessment": bias.model_copy(update={"provenance": made_from})})
+    parameters = {"bias_assessment": {"interval_level": 0.95, "resamples": 200}, "drift_report": {}}
+    item = replayed(store, read_policy(), parameters=parameters).versions[0]
+    assert item.new is VerdictStatus.COMPLIANT
+    assert item.caveats == ("bias_assessment was measured with interval_level 0.9, an audit under this policy would use 0.95",)
+
+
+def test_evidence_about_another_model_or_datasheet_is_not_used(store: LocalEvidenceStore) -> None:
+    keep(store, good_evidence())
+    moved = Today("sha256:" + "a" * 64, "sha256:" + "1" * 64)  # the datasheet was edited after the audit
+    item = replayed(store, read_policy(), today=lambda *_: moved).versions[0]
+    assert item.new is VerdictStatus.NON_COMPLIANT
+    assert "bias_assessment" in item.absent and "registry_record" in item.absent
+
+
+def test_evidence_about_todays_state_is_found_behind_newer_evidence_about_another(store: LocalEvidenceStore) -> None:
+    keep(store, good_evidence())
+    bias = good_evidence()["bias_assessment"]
+    other = bias.model_copy(update={"provenance": bias.provenance.model_copy(update={"datasheet_digest": "sha256:" + "1" * 64})})
+    store.put(other, kind="bias_assessment", folder=VERSION.key, status=other.status)
+    assert replayed(store, read_policy()).versions[0].new is VerdictStatus.COMPLIANT
+
+
+def test_altered_evidence_ends_the_replay(store: LocalEvidenceStore) -> None:
+    keep(store, good_evidence())
+    receipt = store.latest("bias_assessment", VERSION.key)
+    assert receipt is not None
+    path = store.root / "objects" / receipt.digest[7:9] / f"{receipt.digest[7:]}.json"
+    path.write_bytes(path.read_bytes().replace(b"0.97", b"0.98"))
+    with pytest.raises(EvidenceError, match="altered"):
+        replayed(store, read_policy())
+
+
+def test_a_control_that_is_not_in_force_on_the_day_flips_nothing(store: LocalEvidenceStore) -> None:
+    keep(store, good_evidence())
+    later = replayed(store, changed("SAFE-S", effective_from=DAY + timedelta(days=1)))
+    assert later.versions[0].flips == ()
+
+
+def test_a_version_that_was_never_judged_has_no_old_verdict(store: LocalEvidenceStore) -> None:
+    item = replayed(store, read_policy(), ModelVersion("m", "9")).versions[0]
+    assert (item.old, item.new) == (None, VerdictStatus.NON_COMPLIANT)

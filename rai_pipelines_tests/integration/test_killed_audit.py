@@ -31,6 +31,7 @@ def audit(house: House, version: ModelVersion) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_a_killed_audit_leaves_nothing_half_written_and_the_next_ones_complete_it(house: House) -> None:
     version = house.register()
     store = LocalEvidenceStore(house.settings.evidence_dir)

@@ -57,6 +57,7 @@ def test_a_model_at_the_edge_of_the_band_fails_at_most_alpha() -> None:
     assert failed / draws <= POLICY.statistics.alpha
 
 
+@pytest.mark.slow
 def test_a_planted_ratio_of_seven_tenths_is_found_with_five_thousand_rows_a_group() -> None:
     rng = np.random.default_rng(22)
     draws = 100

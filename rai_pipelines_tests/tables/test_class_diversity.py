@@ -96,6 +96,7 @@ def _random(rows: int, seed: int) -> pd.DataFrame:
     return frame
 
 
+@pytest.mark.slow
 def test_the_number_of_passes_changes_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = _table(tmp_path, _random(3000, 1))
     whole = equivalence_classes(source, ["a", "b"], ["illness", "visits"])

@@ -62,6 +62,7 @@ def test_rows_that_repeat_a_person_count_once_and_independent_rows_as_rows(tmp_p
     assert (trials <= 500).all()
 
 
+@pytest.mark.slow
 def test_intervals_cover_when_people_are_drawn_and_not_rows(tmp_path: Path) -> None:
     rng = np.random.default_rng(6)
     naive = clustered = 0

@@ -97,6 +97,7 @@ def test_numbers_have_scikit_learns_figures(tmp_path: Path) -> None:
     assert (measured.details["rows"], measured.details["unlabelled_rows"]) == (2_000, 100)
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_share_of_variation_explained_covers_the_true_one(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     truth = 1 - (0.5**2 + 1) / 10  # residual variance over variance of y = 3 x + e, predicted as 2.5 x

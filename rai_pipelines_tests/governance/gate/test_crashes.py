@@ -85,11 +85,10 @@ from rai_pipelines.governance.outbox import drain
 drain(engine, registry_sync.registry_deliveries(engine, registry), now=now)
 """
 STEPS = (
-    "before the commit",
     "before the tags",
     *(
         pytest.param(step, marks=pytest.mark.slow)
-        for step in ("after the decision, in the transaction", "after the commit", "after the tags", "after the alias")
+        for step in ("after the decision, in the transaction", "before the commit", "after the commit", "after the tags", "after the alias")
     ),
 )
 
@@ -160,6 +159,7 @@ def test_killed_anywhere_between_decision_and_registry_the_next_round_completes_
         assert waiting(connection) == []
 
 
+@pytest.mark.slow
 def test_two_processes_that_approve_at_once_both_count_and_the_state_changes_once(office: Office, database_url: str) -> None:
     uri = f"sqlite:///{office.folder / 'mlflow.db'}"
     registry = MlflowRegistry(uri)

@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import jsonschema
 import pytest
+from syrupy.assertion import SnapshotAssertion
 
 from rai_pipelines.audit import Auditor, build_auditor, latest_verdict
 from rai_pipelines.cli.schemas import published_schemas
@@ -23,6 +24,7 @@ from rai_pipelines.policy.load import read_policy
 from rai_pipelines.policy.verdict import VerdictStatus
 from rai_pipelines.steps import steps
 from rai_pipelines.subjects.names import ModelVersion
+from rai_pipelines_tests.evidence_forms import form_of
 from rai_pipelines_tests.house import House, datasheet
 
 HOSTILE = '<script>alert(1)</script> | "quoted" [x](javascript:alert(2)) $x$'
@@ -139,6 +141,13 @@ def test_the_same_inputs_give_the_same_evidence_byte_for_byte(audited: Audited) 
     same = set(steps()) - {"governance_record"}  # its input, the ledger, has grown
     assert {name: before[name].digest for name in same} == {name: after[name].digest for name in same}  # type: ignore[union-attr]
     assert all(before[name] != after[name] for name in steps()), "each run leaves a receipt of its own"
+
+
+@pytest.mark.parametrize("name", list(steps()))
+def test_every_kind_of_evidence_has_the_form_that_was_reviewed(name: str, audited: Audited, snapshot: SnapshotAssertion) -> None:
+    evidence = audited.auditor.store.latest_evidence(name, audited.version.key)
+    assert evidence is not None
+    assert form_of(evidence) == snapshot
 
 
 def test_the_gate_record_is_kept(audited: Audited) -> None:

@@ -13,7 +13,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "evidently": ("evidently==0.7.23", "pandas<3", "pyarrow>=17"),
     "pandera": ("pandera[pandas]==0.26.1", "pyarrow>=17"),
     "pycanon": ("pycanon==1.3.6", "pyarrow>=17", "setuptools<81"),
-    "xgboost": ("xgboost==3.2.0", "adversarial-robustness-toolbox==1.20.1", "greenlet>=3.2", "pyarrow>=17"),
+    "xgboost": ("xgboost==3.2.0", "adversarial-robustness-toolbox==1.20.1", "greenlet>=3.2", "packaging>=24", "pyarrow>=17"),
 }
 
 

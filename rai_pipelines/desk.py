@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from rai_pipelines.governance.decisions.waivers import Waiver, WaiverStanding
     from rai_pipelines.governance.gate.keeper import Gate
 
-NEEDS_ROLE = (DecisionKind.APPROVE, DecisionKind.WAIVE)
-
 
 @dataclass(frozen=True)
 class Signer:
@@ -123,7 +121,7 @@ def decide(auditor: Auditor, version: ModelVersion, kind: DecisionKind, signer: 
             subject=binding.digest,
             binding=binding.listed,
             person=person.id,
-            role=_role(person, signer.role, wanted) if kind in NEEDS_ROLE else None,
+            role=_role(person, signer.role, wanted) if kind is DecisionKind.APPROVE else None,
             words=digest_of_words(words),
             made_at=keeper.ledger.clock(),
         )

@@ -39,6 +39,8 @@ np.save(sys.argv[2] + "/../expected.npy", model.predict_proba(table[sys.argv[3].
 print(sklearn.__version__)
 """
 
+ELSEWHERE = "https://example.org/simple"
+
 
 def model_folder(tmp_path: Path, requirements: str) -> Path:
     folder = tmp_path / "model"
@@ -66,7 +68,7 @@ def test_packages_with_versions_and_conditions_are_read_and_what_the_host_does_n
 @pytest.mark.parametrize(
     "line",
     [
-        "--index-url https://example.org/simple", "-i https://example.org/simple", "--extra-index-url=https://example.org", "-f wheels",
+        f"--index-url {ELSEWHERE}", f"-i {ELSEWHERE}", f"--extra-index-url={ELSEWHERE}", "-f wheels",
         "--trusted-host example.org", "-r other.txt", "-c constraints.txt", "-e .", "--editable ./here", "--no-binary :all:", "--pre",
         "scikit-learn==1.5.2 --hash=sha256:00", "scikit-learn==1.5.2 \\", "scikit-learn @ https://example.org/a.whl",
         "scikit-learn @ file:///tmp/a.whl", "git+https://example.org/a.git", "https://example.org/a.whl", "./wheels/a.whl", "/tmp/a.whl", "../a",

@@ -20,6 +20,7 @@ from rai_pipelines.governance.people.directory import Directory, Person, require
 if TYPE_CHECKING:
     from securesystemslib.signer import Key
 
+NEEDS_ROLE = (DecisionKind.APPROVE, DecisionKind.WAIVE)
 SKEW = timedelta(minutes=10)  # how far the clocks of who signs and who records may be apart
 
 
@@ -146,6 +147,8 @@ def _check_today(signed: SignedDecision, person: Person, now: datetime) -> None:
         minutes = int(SKEW.total_seconds() // 60)
         hint = f"Sign again; the clocks may be {minutes} minutes apart at most"
         raise DecisionRefused(f"is dated {decision.made_at:%Y-%m-%d %H:%M} UTC, and it is {now:%Y-%m-%d %H:%M}", where=where, hint=hint)
+    if decision.role is None and (decision.kind in NEEDS_ROLE or (decision.kind is DecisionKind.REJECT and not person.roles)):
+        raise DecisionRefused("is made in no role", where=where, hint="Who approves, rejects or waives holds a role in the people's file")
     if decision.role is not None and decision.role not in person.roles:
         held = ", ".join(person.roles) or "none"
         raise DecisionRefused(f"is made as {decision.role}, and this person holds: {held}", where=where, hint="Decide in a role that you hold")

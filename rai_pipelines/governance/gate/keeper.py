@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from rai_pipelines.clock import utc_now
 from rai_pipelines.errors import DecisionRefused, EvidenceError
-from rai_pipelines.evidence.canonical import canonical_json
 from rai_pipelines.evidence.store import EvidenceStore
 from rai_pipelines.governance.database.engine import reading
-from rai_pipelines.governance.database.tables import bindings, gate_transitions, gates, judgements
+from rai_pipelines.governance.database.tables import gate_transitions, gates
 from rai_pipelines.governance.decisions.statement import DecisionKind, SignedDecision, Words
 from rai_pipelines.governance.decisions.store import DecisionBook, Kept
 from rai_pipelines.governance.decisions.waivers import Waiver, WaiverStanding, apply_waivers, find_waiver, propose_waiver, waivers_of
 from rai_pipelines.governance.gate.binding import Binding, people_excluded, submitter_known
 from rai_pipelines.governance.gate.record import GateState
-from rai_pipelines.governance.gate.state import Facts, Standing, standing
+from rai_pipelines.governance.gate.rows import approved_before, keep_binding, keep_judgement, present, row_of, versions_where, write_row
+from rai_pipelines.governance.gate.state import Facts, Standing, changes_by_itself_at, standing, worst_severity
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
 from rai_pipelines.governance.outbox import put
-from rai_pipelines.policy.model import Policy, Severity
-from rai_pipelines.policy.verdict import Verdict
+from rai_pipelines.policy.model import Policy
+from rai_pipelines.policy.verdict import Verdict, VerdictStatus
 from rai_pipelines.subjects.names import ModelVersion
 
 ACTOR = "system:release_gate"
@@ -47,6 +47,14 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """A version whose state changed by itself."""
+
+    version: ModelVersion
+    standing: Standing
+
+
+@dataclass(frozen=True)
 class Gatekeeper:
     """Everything that decides about a release."""
 
@@ -61,23 +69,9 @@ class Gatekeeper:
         version = ModelVersion(verdict.model_name, verdict.model_version)
         with self.engine.begin() as connection:
             now = self.ledger.lock(connection)
-            if connection.execute(sa.select(bindings.c.digest).where(bindings.c.digest == binding.digest)).first() is None:
-                connection.execute(bindings.insert().values(digest=binding.digest, content=canonical_json(binding).decode()))
+            keep_binding(connection, binding)
             gate = self._work_out(connection, (binding, verdict), now, created_ms=created_ms)
-            connection.execute(
-                judgements.insert().values(
-                    model_name=version.name,
-                    model_version=version.version,
-                    verdict_digest=verdict.digest,
-                    status=verdict.status.value,
-                    effective_status=gate.effective.status.value,
-                    risk_class=verdict.risk_class,
-                    policy_digest=verdict.policy_digest,
-                    binding_digest=binding.digest,
-                    judged_for=verdict.judged_for,
-                    recorded_at=now,
-                )
-            )
+            keep_judgement(connection, verdict, gate.effective, binding, now=now)
             body: dict[str, Any] = {
                 "state": gate.standing.state.value,
                 "verdict": verdict.status.value,
@@ -105,7 +99,7 @@ class Gatekeeper:
         version = ModelVersion(decision.model_name, decision.model_version)
         with self.engine.begin() as connection:
             now = self.ledger.lock(connection)
-            binding, verdict = self._present(connection, version)
+            binding, verdict = present(connection, self.store, version)
             if decision.subject != binding.digest or decision.binding != binding.listed:
                 raise DecisionRefused(
                     "is about other digests than those at the gate: model, data, policy or evidence have changed, or it was made for another version",
@@ -138,15 +132,15 @@ class Gatekeeper:
                 raise DecisionRefused(
                     f"it lasts longer than the {rules.days_max} days that the policy allows", where=where, hint="Choose an earlier day"
                 )
-            covered = self._versions(connection, gates.c.model_name == waiver.model_name)
+            covered = versions_where(connection, gates.c.model_name == waiver.model_name)
             for version in covered:
                 if waiver.covers(version.name, version.version):
-                    self._may_decide(self._present(connection, version)[0], DecisionKind.WAIVE, signed.decision.person)
+                    self._may_decide(present(connection, self.store, version)[0], DecisionKind.WAIVE, signed.decision.person)
             propose_waiver(connection, waiver)
             self.book.record(connection, signed, words, now=now)
             for version in covered:
                 if waiver.covers(version.name, version.version):
-                    self._work_out(connection, self._present(connection, version), now)
+                    self._work_out(connection, present(connection, self.store, version), now)
             found = waivers_of(connection, self.book, rules, model_name=waiver.model_name, excluded=frozenset(), today=now.date())
             return next(item for item in found if item.waiver.digest == waiver.digest)
 
@@ -158,20 +152,27 @@ class Gatekeeper:
         """
         with self.engine.begin() as connection:
             now = self.ledger.lock(connection)
-            return self._work_out(connection, self._present(connection, version), now)
+            return self._work_out(connection, present(connection, self.store, version), now)
 
-    def sweep(self, *, limit: int = SWEPT_AT_ONCE) -> list[Gate]:
+    def sweep(self, *, limit: int = SWEPT_AT_ONCE) -> list[Moved]:
         """Versions whose state changes by itself: an approval or a waiver has ended, or the policy is another one.
 
-        At most `limit` of them, so that a round stays short: what is left is found again by the next one.
+        At most `limit` of them, so that a round stays short: what is left is found again by the next one. A version whose verdict or binding is
+        gone or was altered loses its approval, and keeps no other one from being looked at.
         """
         with self.engine.begin() as connection:
             now = self.ledger.lock(connection)
             alive = gates.c.state.in_([GateState.APPROVED, GateState.AWAITING_REVIEW, GateState.EXPIRED])
             due = (gates.c.due_at <= now) | (alive & (gates.c.policy_digest != self.policy.digest))
-            versions = self._versions(connection, due, limit=limit)
-            found = [self._work_out(connection, self._present(connection, version), now) for version in versions]
-        return [gate for gate in found if gate.moved]
+            found: list[Moved] = []
+            for version in versions_where(connection, due, limit=limit):
+                try:
+                    gate = self._work_out(connection, present(connection, self.store, version), now)
+                except EvidenceError as error:
+                    found.append(self._distrust(connection, version, str(error), now))
+                else:
+                    found += [Moved(version, gate.standing)] if gate.moved else []
+        return found
 
     def signed_waiver(self, digest: str) -> Waiver | None:
         """A waiver that was proposed."""
@@ -188,24 +189,6 @@ class Gatekeeper:
         """The ledger that decisions are recorded in."""
         return self.book.ledger
 
-    def _versions(self, connection: sa.Connection, condition: sa.ColumnElement[bool], *, limit: int | None = None) -> list[ModelVersion]:
-        chosen = sa.select(gates.c.model_name, gates.c.model_version).where(condition).order_by(gates.c.due_at, gates.c.model_name).limit(limit)
-        rows = connection.execute(chosen).all()
-        return [ModelVersion(row.model_name, row.model_version) for row in rows]
-
-    def _present(self, connection: sa.Connection, version: ModelVersion) -> tuple[Binding, Verdict]:
-        """What stands at the gate, verified against its digests."""
-        row = _row(connection, version)
-        if row is None:
-            raise EvidenceError("was never at the gate", where=str(version), hint=f"Run: rai audit {version}")
-        kept = connection.execute(sa.select(bindings.c.content).where(bindings.c.digest == row.binding_digest)).first()
-        binding = None if kept is None else Binding.model_validate_json(kept.content)
-        if binding is None or binding.digest != row.binding_digest:
-            raise EvidenceError(
-                "what was bound at the gate was altered", where=str(version), hint="Restore the database from a backup and verify the ledger"
-            )
-        return binding, self.store.get(row.verdict_digest, Verdict)
-
     def _may_decide(self, binding: Binding, kind: DecisionKind, person: str) -> None:
         where = f"{kind.value} of {binding.model_name}/{binding.model_version} by {person!r}"
         if kind not in SIGNED_BY_OTHERS:
@@ -220,11 +203,12 @@ class Gatekeeper:
         """The state that follows now for what was brought to the gate, written where it differs from what stands."""
         binding, verdict = brought
         version = ModelVersion(binding.model_name, binding.model_version)
-        row = _row(connection, version)
+        row = row_of(connection, version)
         rules, excluded = self.policy.release, people_excluded(binding, self.book.directory)
         today = now.date()
         waived = waivers_of(connection, self.book, rules.waiver, model_name=version.name, excluded=excluded, today=today)
         effective = apply_waivers(verdict, self.policy, waived)
+        ends = [item.waiver.until for item in waived if item.active and item.waiver.covers(version.name, version.version)]
         stale = None
         if verdict.policy_digest != self.policy.digest:
             stale = f"It was judged under {verdict.policy}, and the policy in force is another one ({self.policy.label}); audit it again"
@@ -241,7 +225,7 @@ class Gatekeeper:
                 now=now,
                 stale=stale,
                 before=None if row is None else GateState(row.state),
-                approved_binding=self._approved_before(connection, version),
+                approved_binding=approved_before(connection, version),
             )
         )
         if decided.problems:
@@ -253,26 +237,32 @@ class Gatekeeper:
             "reason": found.reason,
             "approved_until": found.approved_until,
             "risk_class": verdict.risk_class,
-            "severity": _severity(effective),
+            "severity": worst_severity(effective),
             "effective_status": effective.status.value,
             "binding_digest": binding.digest,
             "verdict_digest": verdict.digest,
             "policy": f"{verdict.policy} {verdict.policy_digest}",
             "policy_digest": verdict.policy_digest,
             "created_ms": created_ms if created_ms is not None else row.created_ms,
-            "due_at": _due(found, waived, version, now),
+            "due_at": changes_by_itself_at(found, ends, now),
         }
-        where = (gates.c.model_name == version.name) & (gates.c.model_version == version.version)
-        if row is None:
-            connection.execute(gates.insert().values(model_name=version.name, model_version=version.version, **values))
-        elif any(getattr(row, name) != value for name, value in values.items()):
-            connection.execute(gates.update().where(where).values(**values))
+        write_row(connection, version, row, values)
         if moved or (row is not None and row.effective_status != values["effective_status"]):
-            self._record_move(connection, binding, None if row is None else row.state, found, now=now)
+            self._record_move(connection, version, binding.digest, None if row is None else row.state, found, now=now)
         return Gate(version, found, values["since"], binding, verdict, effective, moved)
 
-    def _record_move(self, connection: sa.Connection, binding: Binding, before: str | None, found: Standing, *, now: datetime) -> None:
-        version = ModelVersion(binding.model_name, binding.model_version)
+    def _distrust(self, connection: sa.Connection, version: ModelVersion, why: str, now: datetime) -> Moved:
+        """Take the approval of a version back whose verdict or binding cannot be read: what cannot be verified is not approved."""
+        row = row_of(connection, version)
+        found = Standing(GateState.REVOKED, why)
+        values = {"state": found.state.value, "since": now, "reason": why, "approved_until": None, "due_at": None}
+        write_row(connection, version, row, {**values, "effective_status": VerdictStatus.NON_COMPLIANT.value})
+        self._record_move(connection, version, row.binding_digest, row.state, found, now=now)
+        return Moved(version, found)
+
+    def _record_move(
+        self, connection: sa.Connection, version: ModelVersion, binding: str, before: str | None, found: Standing, *, now: datetime
+    ) -> None:
         connection.execute(
             gate_transitions.insert().values(
                 model_name=version.name,
@@ -280,11 +270,11 @@ class Gatekeeper:
                 before=before,
                 after=found.state.value,
                 reason=found.reason,
-                binding_digest=binding.digest,
+                binding_digest=binding,
                 recorded_at=now,
             )
         )
-        body: dict[str, Any] = {"before": before, "after": found.state.value, "binding": binding.digest}
+        body: dict[str, Any] = {"before": before, "after": found.state.value, "binding": binding}
         self.ledger.append_within(connection, Happening("gate_state", ACTOR, body, version.name, version.version))
         self._tell_registry(connection, version, now)
 
@@ -292,30 +282,7 @@ class Gatekeeper:
         """By model: its versions share the aliases, so one process at a time tells about any of them."""
         put(connection, REGISTRY, registry_key(version), {"versions": [version.key]}, now=now, anew=True, joined="versions")
 
-    def _approved_before(self, connection: sa.Connection, version: ModelVersion) -> str | None:
-        where = (gate_transitions.c.model_name == version.name) & (gate_transitions.c.model_version == version.version)
-        chosen = sa.select(gate_transitions.c.binding_digest).where(where, gate_transitions.c.after == GateState.APPROVED.value)
-        row = connection.execute(chosen.order_by(gate_transitions.c.id.desc()).limit(1)).first()
-        return None if row is None else str(row.binding_digest)
-
 
 def registry_key(version: ModelVersion) -> str:
     """The outbox's key for what the registry is told about the model of that version."""
     return version.key.split("/")[0]
-
-
-def _row(connection: sa.Connection, version: ModelVersion) -> Any:
-    return connection.execute(sa.select(gates).where(gates.c.model_name == version.name, gates.c.model_version == version.version)).first()
-
-
-def _severity(effective: Verdict) -> str:
-    """That of the worst finding in the way; low when there is none."""
-    in_the_way = {item.severity for item in effective.findings if item.status.value in ("fail", "missing", "error", "inconclusive")}
-    return next((severity.value for severity in Severity if severity in in_the_way), Severity.LOW.value)
-
-
-def _due(found: Standing, waived: Sequence[WaiverStanding], version: ModelVersion, now: datetime) -> datetime | None:
-    """When the state has to be looked at again without anybody doing anything."""
-    ends = [item.waiver.until for item in waived if item.active and item.waiver.covers(version.name, version.version)]
-    moments = [datetime.combine(day + timedelta(days=1), time(), UTC) for day in ends] + ([found.approved_until] if found.approved_until else [])
-    return min((moment for moment in moments if moment > now), default=None)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from rai_pipelines.governance.decisions.quorum import missing_of, newest_of_each
 from rai_pipelines.governance.decisions.statement import DecisionKind
 from rai_pipelines.governance.decisions.store import Kept
 from rai_pipelines.governance.gate.record import GateState
+from rai_pipelines.policy.model import Severity
 from rai_pipelines.policy.release_rules import Quorum, ReleaseRules
-from rai_pipelines.policy.verdict import VerdictStatus
+from rai_pipelines.policy.verdict import Verdict, VerdictStatus
 
 
 @dataclass(frozen=True)
@@ -77,3 +78,16 @@ def _by_people(facts: Facts, decisions: Sequence[Kept], quorum: Quorum, *, revok
     changed = facts.approved_binding is not None and facts.approved_binding != facts.binding
     why = "What was approved has changed; waits for" if changed else "Waits for"
     return Standing(GateState.AWAITING_REVIEW, f"{why} {missing}")
+
+
+def worst_severity(effective: Verdict) -> str:
+    """That of the worst finding in the way; low when there is none."""
+    in_the_way = {item.severity for item in effective.findings if item.status.value in ("fail", "missing", "error", "inconclusive")}
+    return next((severity.value for severity in Severity if severity in in_the_way), Severity.LOW.value)
+
+
+def changes_by_itself_at(found: Standing, waived_until: Sequence[date], now: datetime) -> datetime | None:
+    """When the state has to be looked at again without anybody doing anything: the approval ends, or the last day of a waiver is over."""
+    moments = [datetime.combine(day + timedelta(days=1), time(), UTC) for day in waived_until]
+    moments += [found.approved_until] if found.approved_until else []
+    return min((moment for moment in moments if moment > now), default=None)

@@ -38,7 +38,7 @@ def judge_privacy_budget(question: Question) -> Judgement:
     limits = {"membership_auc": threshold.membership_auc_max, "membership_tpr_at_fpr_1pct": threshold.membership_tpr_at_fpr_1pct_max}
     for metric, limit in limits.items():
         if limit is not None:
-            figures += _attacks(evidence, metric, Band(high=limit), question.statistics.alpha)
+            figures += _attacks(evidence, metric, Band(high=limit), question.alpha)
     return conclude(figures, passed="The model gives little away about the people it was trained on, and every column has a purpose")
 
 

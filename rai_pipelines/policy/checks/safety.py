@@ -88,7 +88,7 @@ def judge_adversarial(question: Question) -> Judgement:
         Judged("robust to clean accuracy ratio", item, Band(low=threshold.robust_to_clean_ratio_min))
         for item in evidence.find("robust_to_clean_ratio")
     ]
-    figures = _or_missing(judge_family(ratio, alpha=question.statistics.alpha), "robust_to_clean_ratio")
+    figures = _or_missing(judge_family(ratio, alpha=question.alpha), "robust_to_clean_ratio")
     crashes = tuple(judge_exact("crashes on malformed input", item, Band(high=threshold.crashes_max)) for item in evidence.find("crash_count"))
     return conclude(figures + _or_missing(crashes, "crash_count"), passed="The model keeps its decisions under the declared perturbation budget")
 
@@ -107,7 +107,7 @@ def judge_accuracy(question: Question) -> Judgement:
     evidence = question.evidence["performance_report"]
     lead = LEAD_OF_TASK.get(str(evidence.details.get("task")), "accuracy_over_majority")
     items = [Judged(LEADS[lead], item, Band(low=threshold.accuracy_over_majority_min)) for item in evidence.find(lead)]
-    figures = _or_missing(judge_family(items, alpha=question.statistics.alpha), lead)
+    figures = _or_missing(judge_family(items, alpha=question.alpha), lead)
     return conclude(figures, passed="The model is better than doing nothing clever")
 
 

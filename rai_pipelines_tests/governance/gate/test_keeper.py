@@ -163,10 +163,10 @@ def test_an_approval_expires_by_itself_and_is_swept(office: Office) -> None:
     office.clock.advance(days=364)
     assert office.keeper.sweep() == []
     office.clock.advance(days=1)
-    (gate,) = office.keeper.sweep()
-    assert gate.standing.state is GateState.EXPIRED
+    (moved,) = office.keeper.sweep()
+    assert moved.standing.state is GateState.EXPIRED
     assert office.keeper.sweep() == [], "once"
-    assert office.approve(gate, "validator", "risk-owner").standing.state is GateState.APPROVED
+    assert office.approve(office.keeper.look(VERSION), "validator", "risk-owner").standing.state is GateState.APPROVED
 
 
 def test_another_policy_takes_approvals_back_until_the_version_is_audited_under_it(office: Office) -> None:
@@ -247,6 +247,25 @@ def test_evidence_that_was_edited_is_noticed(office: Office) -> None:
         office.approve(gate, "validator")
 
 
+def test_a_version_whose_verdict_was_altered_loses_its_approval_and_keeps_no_other_from_being_swept(office: Office) -> None:
+    first, second = (office.approve(office.audited(version=number), "validator", "risk-owner") for number in ("1", "2"))
+    path = office.folder / "evidence" / "objects" / first.measured.digest[7:9] / f"{first.measured.digest[7:]}.json"
+    path.write_bytes(path.read_bytes().replace(b'"high"', b'"low"'))
+    office.clock.advance(days=365)
+    moved = {str(item.version): item.standing for item in office.keeper.sweep()}
+    assert moved["loans/1"].state is GateState.REVOKED and "altered after it was stored" in moved["loans/1"].reason
+    assert moved[str(second.version)].state is GateState.EXPIRED
+    assert office.keeper.sweep() == []
+
+
+def test_who_holds_no_role_neither_approves_nor_rejects(office: Office) -> None:
+    gate = office.audited()
+    next(person for person in office.people if person["id"] == "validator")["roles"] = []
+    for kind in (DecisionKind.APPROVE, DecisionKind.REJECT):
+        with pytest.raises(DecisionRefused, match="in no role"):
+            office.decide("validator", kind, gate, role=None)
+
+
 def test_a_waiver_excuses_one_control_until_its_day_and_then_the_failure_is_back(office: Office) -> None:
     gate = failing(office, "DATA-B")
     assert gate.standing.state is GateState.AUDITED
@@ -261,8 +280,9 @@ def test_a_waiver_excuses_one_control_until_its_day_and_then_the_failure_is_back
     office.clock.advance(days=20)
     assert office.keeper.sweep() == [], "it counts on its last day"
     office.clock.advance(days=1)
-    (gate,) = office.keeper.sweep()
-    assert gate.standing.state is GateState.REVOKED and gate.effective.status is VerdictStatus.NON_COMPLIANT
+    (moved,) = office.keeper.sweep()
+    assert moved.standing.state is GateState.REVOKED
+    assert office.keeper.look(VERSION).effective.status is VerdictStatus.NON_COMPLIANT
     office.clock.advance(days=-10)
     assert office.keeper.look(VERSION).standing.state is GateState.REVOKED, "a clock set back does not bring it to life"
 

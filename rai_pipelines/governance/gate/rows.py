@@ -1,0 +1,87 @@
+"""What stands at the gate in the database: found, verified against its digests, and written where it changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from rai_pipelines.errors import EvidenceError
+from rai_pipelines.evidence.canonical import canonical_json
+from rai_pipelines.evidence.store import EvidenceStore
+from rai_pipelines.governance.database.tables import bindings, gate_transitions, gates, judgements
+from rai_pipelines.governance.gate.binding import Binding
+from rai_pipelines.governance.gate.record import GateState
+from rai_pipelines.policy.verdict import Verdict
+from rai_pipelines.subjects.names import ModelVersion
+
+
+def row_of(connection: sa.Connection, version: ModelVersion) -> Any:
+    """The row of the version; None when it was never at the gate."""
+    return connection.execute(sa.select(gates).where(gates.c.model_name == version.name, gates.c.model_version == version.version)).first()
+
+
+def versions_where(connection: sa.Connection, condition: sa.ColumnElement[bool], *, limit: int | None = None) -> list[ModelVersion]:
+    """Versions at the gate for which that is so, the first due first."""
+    chosen = sa.select(gates.c.model_name, gates.c.model_version).where(condition).order_by(gates.c.due_at, gates.c.model_name).limit(limit)
+    return [ModelVersion(row.model_name, row.model_version) for row in connection.execute(chosen)]
+
+
+def present(connection: sa.Connection, store: EvidenceStore, version: ModelVersion) -> tuple[Binding, Verdict]:
+    """The binding and the verdict that stand at the gate.
+
+    Raises:
+        EvidenceError: the version was never at the gate, or one of the two is gone or was altered.
+    """
+    row = row_of(connection, version)
+    if row is None:
+        raise EvidenceError("was never at the gate", where=str(version), hint=f"Run: rai audit {version}")
+    kept = connection.execute(sa.select(bindings.c.content).where(bindings.c.digest == row.binding_digest)).first()
+    binding = None if kept is None else Binding.model_validate_json(kept.content)
+    if binding is None or binding.digest != row.binding_digest:
+        hint = "Restore the database from a backup, and verify the ledger"
+        raise EvidenceError("what was bound at the gate was altered", where=str(version), hint=hint)
+    return binding, store.get(row.verdict_digest, Verdict)
+
+
+def keep_binding(connection: sa.Connection, binding: Binding) -> None:
+    """Keep what can be signed, once."""
+    if connection.execute(sa.select(bindings.c.digest).where(bindings.c.digest == binding.digest)).first() is None:
+        connection.execute(bindings.insert().values(digest=binding.digest, content=canonical_json(binding).decode()))
+
+
+def keep_judgement(connection: sa.Connection, verdict: Verdict, effective: Verdict, binding: Binding, *, now: datetime) -> None:
+    """Keep that the verdict came to the gate, and what it was after waivers."""
+    connection.execute(
+        judgements.insert().values(
+            model_name=verdict.model_name,
+            model_version=verdict.model_version,
+            verdict_digest=verdict.digest,
+            status=verdict.status.value,
+            effective_status=effective.status.value,
+            risk_class=verdict.risk_class,
+            policy_digest=verdict.policy_digest,
+            binding_digest=binding.digest,
+            judged_for=verdict.judged_for,
+            recorded_at=now,
+        )
+    )
+
+
+def write_row(connection: sa.Connection, version: ModelVersion, row: Any, values: Mapping[str, Any]) -> None:
+    """Write how the version stands, where it differs from `row` (None: it comes to the gate for the first time)."""
+    if row is None:
+        connection.execute(gates.insert().values(model_name=version.name, model_version=version.version, **values))
+    elif any(getattr(row, name) != value for name, value in values.items()):
+        mine = (gates.c.model_name == version.name) & (gates.c.model_version == version.version)
+        connection.execute(gates.update().where(mine).values(**values))
+
+
+def approved_before(connection: sa.Connection, version: ModelVersion) -> str | None:
+    """The digest of the binding that was approved when the version last was; None when it never was."""
+    where = (gate_transitions.c.model_name == version.name) & (gate_transitions.c.model_version == version.version)
+    chosen = sa.select(gate_transitions.c.binding_digest).where(where, gate_transitions.c.after == GateState.APPROVED.value)
+    row = connection.execute(chosen.order_by(gate_transitions.c.id.desc()).limit(1)).first()
+    return None if row is None else str(row.binding_digest)

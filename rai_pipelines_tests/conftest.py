@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from rai_pipelines.evidence.canonical import digest_of
 from rai_pipelines.evidence.model import Evidence, Interval, Measurement, Provenance, State, Status
+from rai_pipelines_tests.postgres import PostgresServer, running_postgres
 
 DAY = date(2026, 12, 15)
 
@@ -32,6 +33,13 @@ def _no_outside_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests do not see the developer's own home or registry."""
     for name in ("RAI_HOME", "RAI_TRACKING_URI", "RAI_DATA_ROOT", "RAI_SUBJECTS_DIR", "RAI_POLICY_FILE", "DAGSTER_HOME", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for all tests of a worker: each file has databases and roles of its own names in it."""
+    with running_postgres() as server:
+        yield server
 
 
 def provenance(**changes: Any) -> Provenance:

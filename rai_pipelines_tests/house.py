@@ -12,6 +12,7 @@ import yaml
 from rai_pipelines.settings import Settings
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 from rai_pipelines.subjects.names import ModelVersion
+from rai_pipelines_tests.registries import new_registry
 
 FEATURES = ["age", "income", "visits", "sex"]
 
@@ -85,7 +86,7 @@ class House:
         self.settings.data_path.mkdir(parents=True)
         self.training.to_parquet(self.settings.data_path / "training.parquet")
         self.evaluation.to_parquet(self.settings.data_path / "evaluation.parquet")
-        self.registry = MlflowRegistry(self.settings.registry_uri)
+        self.registry = MlflowRegistry(tracking_uri or new_registry(self.settings.registry_uri))
         self._made = 0
 
     def register(self, sheet: dict[str, Any] | None = None, *, name: str = "calls") -> ModelVersion:

@@ -27,6 +27,7 @@ from rai_pipelines.governance.webhooks.announcement import ID_HEADER, LARGEST_BO
 from rai_pipelines.settings import Settings
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 from rai_pipelines.webhooks import PATH, build_service
+from rai_pipelines_tests.registries import new_registry
 
 SECRET = "a secret for the tests"
 
@@ -97,7 +98,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     settings = Settings(home=home)
     (home / "files").mkdir()
-    MlflowRegistry(settings.registry_uri).register("loans", home / "files")
+    MlflowRegistry(new_registry(settings.registry_uri)).register("loans", home / "files")
     return home
 
 

@@ -23,6 +23,7 @@ from rai_pipelines.settings import Settings, load_settings
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines_tests.cli.conftest import Rai
 from rai_pipelines_tests.house import datasheet
+from rai_pipelines_tests.registries import new_registry
 
 LOOKED = ("--meaning", "I read the card and the bias assessment")
 VERSION = ModelVersion("calls", "1")
@@ -32,6 +33,7 @@ VERSION = ModelVersion("calls", "1")
 def home(rai: Rai, tmp_path: Path) -> Settings:
     """A registered version without model files, two reviewers and an officer with keys."""
     settings = load_settings()
+    new_registry(settings.registry_uri)
     people = []
     for name, roles in {"validator": ["validator"], "risk-owner": ["risk_owner"], "officer": ["ethics_officer"], "submitter": ["validator"]}.items():
         keyid = make_key(settings.keys_path, name)

@@ -22,6 +22,7 @@ from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 from rai_pipelines.subjects.model_files import load_model_files
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.subject import LoadedModel
+from rai_pipelines_tests.registries import new_registry
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Registered:
 @pytest.fixture(scope="session")
 def registered(tmp_path_factory: pytest.TempPathFactory) -> Registered:
     home = tmp_path_factory.mktemp("demo")
-    registry = MlflowRegistry(f"sqlite:///{home}/mlflow.db")
+    registry = MlflowRegistry(new_registry(home / "mlflow.db"))
     said: list[str] = []
     versions = train_and_register(registry.uri, home / "artifacts", demo_data_folder(), on_progress=said.append)
     keys = [variant.key for variant in VARIANTS]

@@ -10,13 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from rai_pipelines.governance.database.engine import make_engine, upgrade
-from rai_pipelines_tests.postgres import PostgresServer, running_postgres
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with running_postgres() as server:
-        yield server
+from rai_pipelines_tests.postgres import PostgresServer
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 
 from rai_pipelines.governance.database.tables import bypasses, cases, webhook_deliveries
-from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
+from rai_pipelines_tests.registries import new_registry
 
 pytestmark = pytest.mark.slow
 
@@ -67,8 +67,7 @@ def test_an_alias_that_is_moved_in_mlflow_is_a_case_about_a_second_later_and_a_n
 
     mlflow_port, port = free_port(), free_port()
     mlflow_uri, home = f"http://127.0.0.1:{mlflow_port}", tmp_path / "home"
-    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    MlflowRegistry(store).versions_since(0, limit=1)  # makes the tables
+    store = new_registry(tmp_path / "mlflow.db")
     server = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--default-artifact-root", str(tmp_path / "artifacts")]
     server += ["--host", "127.0.0.1", "--port", str(mlflow_port), "--workers", "1"]
     private = {"MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true", "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http", "MLFLOW_DISABLE_TELEMETRY": "true"}

@@ -24,6 +24,7 @@ from rai_pipelines.settings import Settings
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines_tests.conftest import evidence
+from rai_pipelines_tests.registries import new_registry
 
 PARTITIONS = str(MODEL_VERSIONS.name)
 
@@ -35,7 +36,7 @@ class House:
         self.folder = folder
         self.instance = instance
         self.settings = Settings(home=folder, **settings)  # type: ignore[arg-type]
-        self.registry = MlflowRegistry(self.settings.registry_uri)
+        self.registry = MlflowRegistry(new_registry(self.settings.registry_uri))
         self.store = LocalEvidenceStore(self.settings.evidence_dir)
         self.cursor: str | None = None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import sqlite3
 import time
@@ -14,22 +13,15 @@ from rai_pipelines.errors import InvalidName, ModelError, RegistryUnavailable, U
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.registry import ModelRegistry, RegisteredVersion
+from rai_pipelines_tests.registries import new_registry
 
 AWKWARD_NAMES = ('it\'s a "model"', "Kredit-Prüfung 信用", "a b%20c`d", "name = 'x' OR 1=1")
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables and nothing in them; making one takes seconds."""
-    path = tmp_path_factory.mktemp("registry") / "empty.db"
-    assert MlflowRegistry(f"sqlite:///{path}").versions_since(0, limit=1) == ()
-    return path
-
-
 @pytest.fixture
-def database(empty_database: Path, tmp_path: Path) -> Path:
+def database(tmp_path: Path) -> Path:
     path = tmp_path / "mlflow.db"
-    shutil.copy(empty_database, path)
+    new_registry(path)
     return path
 
 
@@ -201,14 +193,14 @@ def test_a_file_that_is_no_database_is_an_outage(tmp_path: Path) -> None:
         MlflowRegistry(f"sqlite:///{broken}").live_versions()
 
 
-def test_after_an_outage_the_same_registry_answers_again(empty_database: Path, tmp_path: Path) -> None:
+def test_after_an_outage_the_same_registry_answers_again(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     path.mkdir()
     registry = MlflowRegistry(f"sqlite:///{path}")
     with pytest.raises(RegistryUnavailable):
         registry.versions_since(0, limit=1)
     path.rmdir()
-    shutil.copy(empty_database, path)
+    new_registry(path)
     assert registry.versions_since(0, limit=1) == ()
 
 

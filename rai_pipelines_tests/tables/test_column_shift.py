@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from scipy import stats
 from rai_pipelines.errors import DataError
 from rai_pipelines.tables.column_shift import CategoryShift, NumericShift, compare_categories, compare_numbers, spread
 from rai_pipelines.tables.source import TableSource, open_table, table_of
-from rai_pipelines_tests.postgres import PostgresServer, running_postgres
+from rai_pipelines_tests.postgres import PostgresServer
 
 NUMBERS = st.lists(st.floats(-1e6, 1e6, width=32) | st.sampled_from([0.0, -0.0, 1.0]), min_size=1, max_size=40)
 
@@ -119,17 +118,16 @@ def test_true_and_one_are_one_category_when_types_differ() -> None:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with running_postgres() as running:
-        running.create_database("drift")
-        with running.connect("drift") as connection:
-            connection.execute("CREATE TABLE before (x float8, k text, t timestamptz)")
-            connection.execute(
-                "INSERT INTO before SELECT CASE WHEN i % 50 = 0 THEN 'NaN' ELSE sqrt(i) END, chr(97 + i % 3), to_timestamp(i * 60) "
-                "FROM generate_series(1, 500) i"
-            )
-            connection.execute("CREATE TABLE after AS SELECT x + 1 AS x, CASE k WHEN 'c' THEN 'd' ELSE k END AS k, t FROM before")
-        yield running
+def server(postgres: PostgresServer) -> PostgresServer:
+    postgres.create_database("drift")
+    with postgres.connect("drift") as connection:
+        connection.execute("CREATE TABLE before (x float8, k text, t timestamptz)")
+        connection.execute(
+            "INSERT INTO before SELECT CASE WHEN i % 50 = 0 THEN 'NaN' ELSE sqrt(i) END, chr(97 + i % 3), to_timestamp(i * 60) "
+            "FROM generate_series(1, 500) i"
+        )
+        connection.execute("CREATE TABLE after AS SELECT x + 1 AS x, CASE k WHEN 'c' THEN 'd' ELSE k END AS k, t FROM before")
+    return postgres
 
 
 def test_postgresql_and_a_file_beside_it_count_alike(server: PostgresServer, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from rai_pipelines.tables.equivalence_classes import equivalence_classes
 from rai_pipelines.tables.overlap import duplicate_rows, overlap
 from rai_pipelines.tables.profile import profile
 from rai_pipelines.tables.source import TableSource, open_table, table_of
-from rai_pipelines_tests.postgres import PostgresServer, running_postgres
+from rai_pipelines_tests.postgres import PostgresServer
 
 BIG = 2**53
 ROWS = 60
@@ -193,21 +193,20 @@ def test_the_reference_holds_what_is_compared(reference: TableSource) -> None:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with running_postgres() as running:
-        running.create_database("people")
-        with running.connect("people") as connection:
-            connection.execute(
-                "CREATE TABLE t (name text, amount float8, big bigint, flag boolean, day date, at timestamptz, age bigint, y bigint, p boolean)"
-            )
-            with connection.cursor() as cursor, cursor.copy("COPY t FROM STDIN") as copy:
-                for row in rows():
-                    copy.write_row(tuple(row.values()))
-        yield running
+def server(postgres: PostgresServer) -> PostgresServer:
+    postgres.create_database("conformance")
+    with postgres.connect("conformance") as connection:
+        connection.execute(
+            "CREATE TABLE t (name text, amount float8, big bigint, flag boolean, day date, at timestamptz, age bigint, y bigint, p boolean)"
+        )
+        with connection.cursor() as cursor, cursor.copy("COPY t FROM STDIN") as copy:
+            for row in rows():
+                copy.write_row(tuple(row.values()))
+    return postgres
 
 
 def test_a_table_in_postgresql_counts_like_the_file(reference: TableSource, server: PostgresServer) -> None:
-    address = f"postgresql://postgres:{server.password}@127.0.0.1:{server.port}/people"
+    address = f"postgresql://postgres:{server.password}@127.0.0.1:{server.port}/conformance"
     assert_alike(open_table(f"{address}::t", name="training", data_folder=Path("unused")), reference)
     by_query = open_table(f"{address}::SELECT * FROM t ORDER BY age", name="training", data_folder=Path("unused"))
     assert results(by_query) == results(reference)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from rai_pipelines.tables.instants import instant_us, rows_from, rows_until, times
 from rai_pipelines.tables.source import open_table, table_of
-from rai_pipelines_tests.postgres import PostgresServer, running_postgres
+from rai_pipelines_tests.postgres import PostgresServer
 
 TEXTS = [
     "2024-02-29", "2023-02-29", "1900-02-29", "2000-02-29", "2024-02-29T12:30", "2024-02-29 12:30:05", "2024-02-29T12:30:05.5Z",
@@ -53,20 +52,19 @@ def test_any_time_is_read_to_the_microsecond(moments: list[dt.datetime]) -> None
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with running_postgres() as running:
-        running.create_database("people")
-        with running.connect("people") as connection:
-            connection.execute("CREATE TABLE t (row bigint, t text, aware timestamptz, naive timestamp, day date)")
-            with connection.cursor() as cursor, cursor.copy("COPY t FROM STDIN") as copy:
-                for row, text in enumerate(TEXTS):
-                    moment = dt.datetime(1960, 1, 1, 0, 0, row, 700_000, tzinfo=dt.UTC)
-                    copy.write_row((row, text, moment, moment.replace(tzinfo=None), moment.date()))
-        yield running
+def server(postgres: PostgresServer) -> PostgresServer:
+    postgres.create_database("instants")
+    with postgres.connect("instants") as connection:
+        connection.execute("CREATE TABLE t (row bigint, t text, aware timestamptz, naive timestamp, day date)")
+        with connection.cursor() as cursor, cursor.copy("COPY t FROM STDIN") as copy:
+            for row, text in enumerate(TEXTS):
+                moment = dt.datetime(1960, 1, 1, 0, 0, row, 700_000, tzinfo=dt.UTC)
+                copy.write_row((row, text, moment, moment.replace(tzinfo=None), moment.date()))
+    return postgres
 
 
 def test_postgresql_reads_the_same(server: PostgresServer) -> None:
-    address = f"postgresql://postgres:{server.password}@127.0.0.1:{server.port}/people::t"
+    address = f"postgresql://postgres:{server.password}@127.0.0.1:{server.port}/instants::t"
     source = open_table(address, name="training", data_folder=Path("unused"))
     columns = {name: instant_us(source, name) for name in ("t", "aware", "naive", "day")}
     found = source.to_arrow(source.table().select(n="row", **columns).order_by("n"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from rai_pipelines.errors import DataError
 from rai_pipelines.tables.review_log import DecisionLog, ReviewCounts, ReviewLog, Training, count_reviews
 from rai_pipelines.tables.source import TableSource, open_table
-from rai_pipelines_tests.postgres import PostgresServer, running_postgres
+from rai_pipelines_tests.postgres import PostgresServer
 
 START = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
 US = 1_000_000
@@ -127,26 +126,25 @@ def test_counts_equal_counting_by_hand(tmp_path: Path, decisions: list[Any], rev
 
 
 @pytest.fixture(scope="module")
-def database() -> Iterator[PostgresServer]:
-    with running_postgres() as server:
-        server.create_database("logs")
-        with server.connect("logs") as connection:
-            connection.execute("CREATE TABLE decisions (decision_id int, decided_at timestamptz, took_effect_at timestamptz, decision text)")
-            connection.execute("CREATE TABLE reviews (decision_id text, reviewer_id text, started_at text, finished_at timestamptz, outcome text)")
-            for table, frame in zip(("decisions", "reviews"), frames(*EXAMPLE[:2]), strict=True):
-                for row in frame.itertuples(index=False):
-                    values = [None if pd.isna(value) else value for value in row]
-                    connection.execute(f"INSERT INTO {table} VALUES ({', '.join(['%s'] * len(values))})", values)
-            connection.execute("CREATE ROLE reader LOGIN PASSWORD 'quiet'")
-            connection.execute(
-                "GRANT CONNECT ON DATABASE logs TO reader; REVOKE TEMPORARY ON DATABASE logs FROM PUBLIC; GRANT USAGE ON SCHEMA public TO reader"
-            )
-            connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
-        yield server
+def database(postgres: PostgresServer) -> PostgresServer:
+    postgres.create_database("logs")
+    with postgres.connect("logs") as connection:
+        connection.execute("CREATE TABLE decisions (decision_id int, decided_at timestamptz, took_effect_at timestamptz, decision text)")
+        connection.execute("CREATE TABLE reviews (decision_id text, reviewer_id text, started_at text, finished_at timestamptz, outcome text)")
+        for table, frame in zip(("decisions", "reviews"), frames(*EXAMPLE[:2]), strict=True):
+            for row in frame.itertuples(index=False):
+                values = [None if pd.isna(value) else value for value in row]
+                connection.execute(f"INSERT INTO {table} VALUES ({', '.join(['%s'] * len(values))})", values)
+        connection.execute("CREATE ROLE log_reader LOGIN PASSWORD 'quiet'")
+        connection.execute(
+            "GRANT CONNECT ON DATABASE logs TO log_reader; REVOKE TEMPORARY ON DATABASE logs FROM PUBLIC; GRANT USAGE ON SCHEMA public TO log_reader"
+        )
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO log_reader")
+    return postgres
 
 
 def test_postgresql_counts_the_same_for_a_role_that_can_only_read(database: PostgresServer) -> None:
-    base = f"postgresql://reader:quiet@127.0.0.1:{database.port}/logs::"
+    base = f"postgresql://log_reader:quiet@127.0.0.1:{database.port}/logs::"
     sources = [open_table(base + name, name=name, data_folder=Path("unused")) for name in ("decisions", "reviews")]
     found = count_reviews(*logs(*sources), [Training(who, us(first), us(last)) for who, first, last in EXAMPLE[2]])
     wanted = by_hand(*EXAMPLE)
@@ -156,7 +154,7 @@ def test_postgresql_counts_the_same_for_a_role_that_can_only_read(database: Post
 
 def test_logs_in_two_engines_are_refused_because_rows_would_have_to_leave(database: PostgresServer, tmp_path: Path) -> None:
     frames(*EXAMPLE[:2])[1].to_parquet(tmp_path / "reviews.parquet")
-    left = open_table(f"postgresql://reader:quiet@127.0.0.1:{database.port}/logs::decisions", name="decisions", data_folder=tmp_path)
+    left = open_table(f"postgresql://log_reader:quiet@127.0.0.1:{database.port}/logs::decisions", name="decisions", data_folder=tmp_path)
     right = open_table("reviews.parquet", name="reviews", data_folder=tmp_path)
     with pytest.raises(DataError, match="another engine"):
         count_reviews(*logs(left, right), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from rai_pipelines.tables.equivalence_classes import equivalence_classes
 from rai_pipelines.tables.overlap import duplicate_rows, overlap
 from rai_pipelines.tables.profile import profile
 from rai_pipelines.tables.source import TableSource, open_table
-from rai_pipelines_tests.postgres import PostgresServer, running_postgres
+from rai_pipelines_tests.postgres import PostgresServer
 from rai_pipelines_tests.tables.people import ROWS, message, people
 
 PASSWORD = "hush/hush@home:100%"
@@ -42,22 +41,21 @@ class Database:
 
 
 @pytest.fixture(scope="module")
-def database() -> Iterator[Database]:
-    with running_postgres() as server:
-        server.create_database("people")
-        with server.connect("people") as connection:
-            connection.execute("CREATE SCHEMA \"Odd.Schema\"; CREATE SCHEMA other; CREATE TYPE mood AS ENUM ('good', 'bad')")
-            create(connection, "public.people", people())
-            create(connection, "other.people", people(50))
-            create(connection, '"Odd.Schema"."the table"', people())
-            connection.execute("CREATE TABLE nothing (x int)")
-            connection.execute(f"CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'")
-            connection.execute("GRANT CONNECT ON DATABASE people TO reader")
-            connection.execute("REVOKE TEMPORARY ON DATABASE people FROM PUBLIC")
-            for schema in ("public", "other", '"Odd.Schema"'):
-                connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO reader")
-                connection.execute(f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO reader")
-        yield Database(server)
+def database(postgres: PostgresServer) -> Database:
+    postgres.create_database("people")
+    with postgres.connect("people") as connection:
+        connection.execute("CREATE SCHEMA \"Odd.Schema\"; CREATE SCHEMA other; CREATE TYPE mood AS ENUM ('good', 'bad')")
+        create(connection, "public.people", people())
+        create(connection, "other.people", people(50))
+        create(connection, '"Odd.Schema"."the table"', people())
+        connection.execute("CREATE TABLE nothing (x int)")
+        connection.execute(f"CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'")
+        connection.execute("GRANT CONNECT ON DATABASE people TO reader")
+        connection.execute("REVOKE TEMPORARY ON DATABASE people FROM PUBLIC")
+        for schema in ("public", "other", '"Odd.Schema"'):
+            connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO reader")
+            connection.execute(f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO reader")
+    return Database(postgres)
 
 
 def create(connection: Any, table: str, frame: pd.DataFrame) -> None:

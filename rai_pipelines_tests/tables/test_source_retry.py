@@ -15,39 +15,38 @@ from rai_pipelines.errors import DataError
 from rai_pipelines.tables import source as room
 from rai_pipelines.tables.overlap import duplicate_rows, overlap
 from rai_pipelines.tables.source import TableSource, open_table, table_of
-from rai_pipelines_tests.postgres import PostgresServer, running_postgres
+from rai_pipelines_tests.postgres import PostgresServer
 
 ROWS = 400
 SLOW_QUERY = f"SELECT i AS x, pg_sleep(0.002) IS NULL AS slept FROM generate_series(1, {ROWS}) AS i"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with running_postgres() as running:
-        running.create_database("people")
-        with running.connect("people") as connection:
-            connection.execute("CREATE ROLE reader LOGIN PASSWORD 'hush77'; GRANT CONNECT ON DATABASE people TO reader")
-            connection.execute("CREATE TABLE numbers AS SELECT i AS x FROM generate_series(1, 100) AS i; CREATE TABLE closed (x int)")
-            connection.execute("GRANT SELECT ON numbers TO reader")
-        yield running
+def server(postgres: PostgresServer) -> PostgresServer:
+    postgres.create_database("numbers")
+    with postgres.connect("numbers") as connection:
+        connection.execute("CREATE ROLE caller LOGIN PASSWORD 'hush77'; GRANT CONNECT ON DATABASE numbers TO caller")
+        connection.execute("CREATE TABLE numbers AS SELECT i AS x FROM generate_series(1, 100) AS i; CREATE TABLE closed (x int)")
+        connection.execute("GRANT SELECT ON numbers TO caller")
+    return postgres
 
 
 def opened(server: PostgresServer, table: str) -> TableSource:
-    return open_table(f"postgresql://reader:hush77@127.0.0.1:{server.port}/people::{table}", name="training", data_folder=Path("unused"))
+    return open_table(f"postgresql://caller:hush77@127.0.0.1:{server.port}/numbers::{table}", name="training", data_folder=Path("unused"))
 
 
 @contextmanager
 def sessions_are_killed(server: PostgresServer, *, times: int) -> Iterator[list[int]]:
-    """End the session of `reader` while it runs a slow query, up to `times` times; the list holds the server processes that ended."""
+    """End the session of `caller` while it runs a slow query, up to `times` times; the list holds the server processes that ended."""
     killed: list[int] = []
     stopped = threading.Event()
 
     def kill() -> None:
-        with server.connect("people") as connection:
+        with server.connect("numbers") as connection:
             while len(killed) < times and not stopped.wait(0.05):
                 # only in mid-query: a query that has run for a tenth of a second, of those that take almost a whole one
                 found = connection.execute(
-                    "SELECT pid FROM pg_stat_activity WHERE usename = 'reader' AND state = 'active' "
+                    "SELECT pid FROM pg_stat_activity WHERE usename = 'caller' AND state = 'active' "
                     "AND clock_timestamp() - query_start > interval '0.1 s' AND pid <> ALL(%s)",
                     (killed,),
                 ).fetchall()
@@ -87,18 +86,18 @@ def test_a_session_that_is_killed_every_time_is_a_data_error_after_three_attempt
 def test_a_session_that_ended_between_two_queries_is_replaced(server: PostgresServer) -> None:
     source = opened(server, "numbers")
     source.table()
-    with server.connect("people") as connection:
-        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'reader'")
+    with server.connect("numbers") as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'caller'")
     time.sleep(0.1)
     assert duplicate_rows(source).distinct == 100
 
 
 def test_what_travelled_to_the_database_travels_again_over_the_new_connection(server: PostgresServer) -> None:
     source, few = opened(server, "numbers"), table_of(pd.DataFrame({"x": [1, 2, 1_000]}), name="evaluation")
-    with server.connect("people") as connection:
-        connection.execute("GRANT TEMPORARY ON DATABASE people TO reader")
+    with server.connect("numbers") as connection:
+        connection.execute("GRANT TEMPORARY ON DATABASE numbers TO caller")
         assert overlap(source, few, ["x"]).shared == 2
-        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'reader'")
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'caller'")
     time.sleep(0.1)
     assert overlap(source, few, ["x"]).shared == 2
 

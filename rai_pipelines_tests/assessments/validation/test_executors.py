@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from rai_pipelines.assessments.validation.executors import ALLOWED, run
 from rai_pipelines.assessments.validation.patterns import portable
 from rai_pipelines.assessments.validation.suite import Outcome, Planned
 from rai_pipelines.tables.source import TableSource, open_table, table_of
-from rai_pipelines_tests.postgres import PostgresServer, running_postgres
+from rai_pipelines_tests.postgres import PostgresServer
 
 SCHEMA = pa.schema([("n", pa.int64()), ("x", pa.float64()), ("t", pa.string()), ("b", pa.bool_()), ("d", pa.timestamp("us")), ("y", pa.date32())])
 NEW_YEAR = dt.datetime.fromisoformat("2024-01-01")
@@ -104,19 +103,18 @@ def test_every_allowed_expectation_is_compared() -> None:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with running_postgres() as running:
-        running.create_database("people")
-        with running.connect("people") as connection:
-            connection.execute("CREATE TABLE t (n bigint, x float8, t text, b boolean, d timestamp, y date)")
-            with connection.cursor() as cursor, cursor.copy("COPY t FROM STDIN") as copy:
-                for row in FIXED:
-                    copy.write_row(row)
-        yield running
+def server(postgres: PostgresServer) -> PostgresServer:
+    postgres.create_database("expectations")
+    with postgres.connect("expectations") as connection:
+        connection.execute("CREATE TABLE t (n bigint, x float8, t text, b boolean, d timestamp, y date)")
+        with connection.cursor() as cursor, cursor.copy("COPY t FROM STDIN") as copy:
+            for row in FIXED:
+                copy.write_row(row)
+    return postgres
 
 
 def test_postgresql_counts_what_great_expectations_counts(tmp_path: Path, server: PostgresServer) -> None:
-    address = f"postgresql://postgres:{server.password}@127.0.0.1:{server.port}/people::t"
+    address = f"postgresql://postgres:{server.password}@127.0.0.1:{server.port}/expectations::t"
     in_sql, in_file = open_table(address, name="evaluation", data_folder=tmp_path), table(FIXED, tmp_path)
     assert run(suite(), in_sql, None) == run(suite(), in_file, in_file.sample(100, seed=0))
     assert run(matching(r"^[aA]?$"), in_sql, None) == run(matching(r"^[aA]?$"), in_file, None)

@@ -17,6 +17,7 @@ from rai_pipelines.governance.gate.bypass import watch_pointers
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines_tests.governance.office import Office
+from rai_pipelines_tests.registries import new_registry
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
 @pytest.fixture
 def registry(tmp_path: Path) -> MlflowRegistry:
     """With two versions of `loans`."""
-    made = MlflowRegistry(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    made = MlflowRegistry(new_registry(tmp_path / "mlflow.db"))
     for _ in range(2):
         made.register("loans", tmp_path / "evidence")
     return made

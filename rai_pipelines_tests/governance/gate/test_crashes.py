@@ -26,6 +26,7 @@ from rai_pipelines.governance.outbox import drain, waiting
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines_tests.governance.office import WORDS, Office
+from rai_pipelines_tests.registries import new_registry
 
 VERSION = ModelVersion("loans", "1")
 # Each process decides and tells the registry; it is killed where STEP names, as a power cut would.
@@ -137,7 +138,7 @@ def ledger_holds(office: Office) -> Counter[str]:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_anywhere_between_decision_and_registry_the_next_round_completes_it_once(office: Office, database_url: str, step: str) -> None:
-    uri = f"sqlite:///{office.folder / 'mlflow.db'}"
+    uri = new_registry(office.folder / "mlflow.db")
     registry = MlflowRegistry(uri)
     registry.register("loans", office.folder / "evidence")
     office.audited()
@@ -161,7 +162,7 @@ def test_killed_anywhere_between_decision_and_registry_the_next_round_completes_
 
 @pytest.mark.slow
 def test_two_processes_that_approve_at_once_both_count_and_the_state_changes_once(office: Office, database_url: str) -> None:
-    uri = f"sqlite:///{office.folder / 'mlflow.db'}"
+    uri = new_registry(office.folder / "mlflow.db")
     registry = MlflowRegistry(uri)
     registry.register("loans", office.folder / "evidence")
     office.audited()

@@ -18,11 +18,12 @@ from rai_pipelines.policy.verdict import VerdictStatus
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines_tests.governance.office import Office
+from rai_pipelines_tests.registries import new_registry
 
 
 @pytest.fixture(scope="module")
 def registry_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('registry') / 'mlflow.db'}"
+    return new_registry(tmp_path_factory.mktemp("registry") / "mlflow.db")
 
 
 @pytest.fixture

@@ -65,8 +65,8 @@ def _escalated(keeper: Gatekeeper) -> list[str]:
 def _outside(keeper: Gatekeeper, auditor: Auditor, problems: list[str]) -> tuple[list[str], int]:
     """Deliver what is due, and ask the tracker how far it is. A tracker or channel that is not set up rightly holds nobody else up."""
     from rai_pipelines.governance.cases.book import CaseBook
+    from rai_pipelines.governance.cases.open_tracker import open_tracker
     from rai_pipelines.governance.cases.sync import case_deliveries, follow_tracker
-    from rai_pipelines.governance.cases.tracker_file import open_tracker
     from rai_pipelines.governance.escalation.notices import Channels, notice_deliveries
     from rai_pipelines.governance.gate.registry_sync import registry_deliveries
     from rai_pipelines.governance.outbox import drain

@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated
 
 import typer
-from pydantic import BaseModel, JsonValue
 
-from rai_pipelines.cli.common import AsJson, out, print_json, printable
+from rai_pipelines.cli.common import AsJson
+from rai_pipelines.cli.measure_drift import drift
+from rai_pipelines.cli.plain_files import DEFAULT_SEED, Data, Seed, given_table, in_words_of_options, listed, print_measured, require_columns
 from rai_pipelines.errors import DataError
-from rai_pipelines.evidence.model import Measurement, Record
-
-if TYPE_CHECKING:
-    from rai_pipelines.tables.source import TableSource
-
-DEFAULT_SEED = 20261201
-PIPE_WIDTH = 160  # characters of a line that no terminal limits
-
-Data = Annotated[str, typer.Option("--data", help="Parquet or CSV file, or a glob of them.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the resamples; recorded.")]
-
-
-class MeasureOutput(Record):
-    """What `rai measure … --json` prints."""
-
-    schema_version: Literal["rai.measure/v1"] = "rai.measure/v1"
-    assessment: str
-    data: str
-    data_digest: str
-    seed: int
-    parameters: dict[str, JsonValue]
-    libraries: dict[str, str]
-    measurements: tuple[Measurement, ...]
-    details: dict[str, JsonValue]
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to `app`."""
-    from rai_pipelines.cli.measure_drift import drift  # it shares the options below
-
     group = typer.Typer(help="Measure plain files, without a registry.", no_args_is_help=True)
     group.command()(bias)
     group.command()(anonymity)
@@ -71,15 +44,15 @@ def bias(
     from rai_pipelines.tables.contingency import count_groups
 
     references, edges = _references(reference or [], by), _bins(bins or [], by)
-    source = _given(data)
-    _require(source, {"--by": by, "--label": [label] if label is not None else [], "--prediction": [prediction]})
+    source = given_table(data)
+    require_columns(source, {"--by": by, "--label": [label] if label is not None else [], "--prediction": [prediction]})
     parameters = BiasParameters(intersections_depth=depth, min_group_n=min_group_n, min_denominator=min_denominator, resamples=resamples)
     try:
         counts = count_groups(source, attributes=tuple(by), bins=edges, label=label, prediction=prediction, favourable=favourable)
         measured = measure_bias(counts, attributes=references, parameters=parameters, seed=seed)
     except DataError as error:
-        raise _in_words_of_options(error) from error
-    _print("bias_assessment", source, seed, parameters, measured, as_json=as_json)
+        raise in_words_of_options(error) from error
+    print_measured("bias_assessment", source, seed, parameters, measured, as_json=as_json)
 
 
 def anonymity(
@@ -94,97 +67,17 @@ def anonymity(
     """Direct identifiers, equivalence classes, k, l, t and the risk of being singled out."""
     from rai_pipelines.assessments.privacy.anonymity import AnonymityParameters, measure_anonymity
 
-    columns, kept = _listed(quasi), _listed(sensitive)
+    columns, kept = listed(quasi), listed(sensitive)
     if not columns:
         raise DataError("names no column", where="--quasi", hint="Write the columns that an attacker may know, comma-separated")
-    source = _given(data)
-    _require(source, {"--quasi": columns, "--sensitive": kept})
-    everyone = _given(population, option="--population") if population is not None else None
+    source = given_table(data)
+    require_columns(source, {"--quasi": columns, "--sensitive": kept})
+    everyone = given_table(population, option="--population") if population is not None else None
     if everyone is not None:
-        _require(everyone, {"--quasi": columns})
+        require_columns(everyone, {"--quasi": columns})
     parameters = AnonymityParameters()
     measured = measure_anonymity(source, quasi_identifiers=columns, sensitive=kept, parameters=parameters, seed=seed, population=everyone)
-    _print("anonymization_check", source, seed, parameters, measured, as_json=as_json)
-
-
-def _given(data: str, *, option: str = "--data") -> TableSource:
-    """The table of `option`; relative paths start in the current folder.
-
-    Raises:
-        DataError: no such file, a file without a byte, or one that cannot be opened.
-    """
-    from rai_pipelines.tables.source import open_table
-
-    try:
-        source = open_table(data, name="given" if option == "--data" else option.strip("-"), data_folder=Path.cwd())
-    except DataError as error:
-        raise _in_words_of_options(error, data=option) from error
-    hollow = [path.name for path in source.files if path.stat().st_size == 0]
-    if hollow:
-        raise DataError(f"{', '.join(hollow)} is an empty file", where=source.shown, hint=f"Check {option} and what wrote the file")
-    source.table()
-    return source
-
-
-def _require(source: TableSource, options: Mapping[str, Sequence[str]]) -> None:
-    """Say which option names a column that the table lacks."""
-    for option, columns in options.items():
-        absent = [column for column in columns if column not in source.columns]
-        if absent:
-            raise DataError(
-                f"{option} names {', '.join(map(repr, absent))}, which is no column of the table; it has {', '.join(map(repr, source.columns))}",
-                where=source.shown,
-                hint="Correct the option; names are compared exactly",
-            )
-
-
-def _in_words_of_options(error: DataError, *, data: str = "--data") -> DataError:
-    """The same error for someone who has options and no datasheet."""
-    hint = error.hint or ""
-    hint = hint.replace("Correct the datasheet; relative references start at RAI_DATA_ROOT", f"Correct {data}; a relative path starts in this folder")
-    hint = hint.replace("Correct columns.favourable_outcome", "Correct --favourable")
-    where = "--reference" if error.where == "protected attributes" else error.where
-    return DataError(error.what, where=where, hint=hint or None)
-
-
-def _print(assessment: str, source: TableSource, seed: int, parameters: BaseModel, measured: Any, *, as_json: bool) -> None:
-    from rai_pipelines.assessments.base import library_versions
-    from rai_pipelines.evidence.canonical import plain
-
-    found = MeasureOutput(
-        assessment=assessment,
-        data=source.shown,
-        data_digest=source.digest(),
-        seed=seed,
-        parameters=plain(parameters),
-        libraries=library_versions(),
-        measurements=measured.measurements,
-        details=plain(dict(measured.details)),
-    )
-    if as_json:
-        print_json(found)
-        return
-    _print_table(found.measurements)
-
-
-def _print_table(measurements: tuple[Measurement, ...]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from rai_pipelines.documents.text import number
-
-    table = Table(box=None, pad_edge=False)
-    for column in ("metric", "attribute", "group", "value", "interval", "n", "denominator", "state"):
-        table.add_column(column, overflow="fold")
-    for item in measurements:
-        group = item.group or (f"{item.comparison} : {item.reference}" if item.comparison else "")
-        interval = f"{number(item.interval.low)} – {number(item.interval.high)}" if item.interval else "–"
-        state = item.state.value + (f" ({item.note})" if item.note else "")
-        cells = (item.metric, item.attribute or "", group, number(item.value), interval, str(item.n or "–"), str(item.denominator or "–"), state)
-        table.add_row(*(Text(printable(cell)) for cell in cells))
-    paper = out if out.is_terminal else Console(highlight=False, width=max(out.width, PIPE_WIDTH))
-    paper.print(table)
+    print_measured("anonymization_check", source, seed, parameters, measured, as_json=as_json)
 
 
 def _references(given: list[str], by: list[str]) -> dict[str, str]:
@@ -214,7 +107,3 @@ def _bins(given: list[str], by: list[str]) -> dict[str, tuple[float, ...]]:
             raise DataError(f"bins {text!r} cannot be read", where="--bins", hint="Write ATTRIBUTE=18,25,35: an attribute of --by, ascending edges")
         found[attribute] = edges
     return found
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())

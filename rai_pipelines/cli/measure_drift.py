@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rai_pipelines.cli.common import AsJson
-from rai_pipelines.cli.measure import DEFAULT_SEED, Data, Seed, _given, _listed, _print, _require
+from rai_pipelines.cli.plain_files import DEFAULT_SEED, Data, Seed, given_table, listed, print_measured, require_columns
 from rai_pipelines.errors import DataError
 
 
@@ -26,18 +26,18 @@ def drift(
     from rai_pipelines.assessments.base import Measured
     from rai_pipelines.assessments.drift import ComparedColumn, DriftParameters, measure_drift
 
-    current, before = _given(data), _given(reference, option="--reference")
-    named, coded = _listed(columns), _listed(categorical)
+    current, before = given_table(data), given_table(reference, option="--reference")
+    named, coded = listed(columns), listed(categorical)
     either = tuple(dict.fromkeys((*before.columns, *current.columns)))
-    for option, listed in (("--columns", named), ("--categorical", coded)):
-        absent = [name for name in listed if name not in either]
+    for option, names in (("--columns", named), ("--categorical", coded)):
+        absent = [name for name in names if name not in either]
         if absent:
             what = f"{option} names {', '.join(map(repr, absent))}, which is no column of either file; they have {', '.join(map(repr, either))}"
             raise DataError(what, where=current.shown, hint="Correct the option; names are compared exactly")
     if named:
-        _require(current, {"--columns": [name for name in named if name not in before.columns]})
+        require_columns(current, {"--columns": [name for name in named if name not in before.columns]})
     parameters = DriftParameters(interval_level=level, resamples=resamples)
     compared = [ComparedColumn(name, ("feature",), categorical=name in coded) for name in named or either]
     measured = measure_drift(before, current, compared, parameters=parameters, seed=seed)
     details = {**measured.details, "reference_data": before.shown, "reference_digest": before.digest()}
-    _print("drift", current, seed, parameters, Measured(measured.measurements, details), as_json=as_json)
+    print_measured("drift", current, seed, parameters, Measured(measured.measurements, details), as_json=as_json)

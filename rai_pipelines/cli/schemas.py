@@ -12,7 +12,6 @@ def published_schemas() -> dict[str, dict[str, Any]]:
     from rai_pipelines.assessments.explanations.traces import TraceRecord
     from rai_pipelines.cli.diagnosis import Diagnosis
     from rai_pipelines.cli.explain import ExplainOutput
-    from rai_pipelines.cli.measure import MeasureOutput
     from rai_pipelines.cli.outputs import (
         AuditOutput,
         CaseOutput,
@@ -25,6 +24,7 @@ def published_schemas() -> dict[str, dict[str, Any]]:
         VerdictOutput,
         WaiverOutput,
     )
+    from rai_pipelines.cli.plain_files import MeasureOutput
     from rai_pipelines.cli.suites import SuiteCheckOutput
     from rai_pipelines.demo.story import DemoResult
     from rai_pipelines.documents.card import ModelCard

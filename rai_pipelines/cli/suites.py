@@ -9,7 +9,7 @@ import typer
 from pydantic import JsonValue
 
 from rai_pipelines.cli.common import EXIT_NON_COMPLIANT, AsJson, out, print_json, printable
-from rai_pipelines.cli.measure import _given
+from rai_pipelines.cli.plain_files import given_table
 from rai_pipelines.errors import SettingsError
 from rai_pipelines.evidence.model import Record
 
@@ -89,7 +89,7 @@ def check(
     from rai_pipelines.evidence.canonical import plain
 
     suite = read_suite(file, None)
-    source = _given(data)
+    source = given_table(data)
     rows, most = source.count_rows(), DataValidationParameters().max_rows
     held = [name for name in dict.fromkeys(item.column for item in suite.planned) if name in source.columns]
     frame = source.sample(most, seed=0, columns=held or source.columns[:1]) if rows <= most else None

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rai_pipelines.errors import DocumentError, SettingsError
-from rai_pipelines.governance.cases.case import Case, CaseState, Tracker
+from rai_pipelines.governance.cases.case import Case, CaseState
 from rai_pipelines.policy.model import Severity
-from rai_pipelines.yaml_documents import read_yaml_document
 
 EnvironmentName = Annotated[str, Field(pattern=r"^RAI_TRACKER_[A-Z0-9_]{1,40}$")]
 Ours = Literal["key", "kind", "severity", "model_name", "model_version", "model", "noticed_at", "incident_class", "report_due_at", "number"]
@@ -59,30 +55,3 @@ class TrackerFile(BaseModel):
             "report_due_at": due,
         }
         return {name: str(known[ours]) for name, ours in self.fields.items() if known[ours] is not None}
-
-
-def open_tracker(path: Path | None) -> Tracker | None:
-    """The tracker that the file names; None where there is no file.
-
-    Raises:
-        DocumentError: the file cannot be used.
-        SettingsError: a variable that it names is not set.
-    """
-    if path is None or not path.exists():
-        return None
-    file = read_yaml_document(path, TrackerFile, error=DocumentError)
-    authorisation = (_from_environment(file.user), _from_environment(file.token))
-    if file.tracker == "jira":
-        from rai_pipelines.governance.cases.jira import JiraTracker
-
-        return JiraTracker(file, authorisation)
-    from rai_pipelines.governance.cases.servicenow import ServiceNowTracker
-
-    return ServiceNowTracker(file, authorisation)
-
-
-def _from_environment(name: str) -> str:
-    value = os.environ.get(name, "")
-    if not value:
-        raise SettingsError("is not set", where=name, hint="The tracker file names it; set it in the environment of the daemon")
-    return value

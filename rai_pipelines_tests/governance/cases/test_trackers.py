@@ -14,8 +14,8 @@ from rai_pipelines.errors import DocumentError, SettingsError
 from rai_pipelines.governance.cases import http
 from rai_pipelines.governance.cases.book import CaseBook
 from rai_pipelines.governance.cases.case import Case, CaseRequest, CaseState, Tracker, TrackerRefused, TrackerUnavailable
+from rai_pipelines.governance.cases.open_tracker import open_tracker
 from rai_pipelines.governance.cases.sync import case_deliveries, follow_tracker
-from rai_pipelines.governance.cases.tracker_file import open_tracker
 from rai_pipelines.governance.database.engine import make_engine, upgrade
 from rai_pipelines.governance.ledger.storage import Ledger
 from rai_pipelines.governance.outbox import drain, waiting

@@ -8,7 +8,7 @@ import numpy as np
 
 from rai_pipelines.assessments.statistics.proportions import proportion
 from rai_pipelines.assessments.statistics.uncertainty import mean_interval, percentile_interval
-from rai_pipelines.evidence.model import Measurement, State
+from rai_pipelines.evidence.model import Interval, Measurement, State
 
 DIGITS = 9  # significant ones of a resampled standard error; the last bits depend on the processor
 
@@ -57,6 +57,12 @@ def median_figure(
 def absent_figure(metric: str, n: int, note: str, *, state: State = State.UNDEFINED, **where: Any) -> Measurement:
     """A figure without a value, and why."""
     return Measurement(metric=metric, value=None, n=n, denominator=0, state=state, note=note, **where)
+
+
+def certain_figure(metric: str, value: float, n: int, why: str, *, level: float) -> Measurement:
+    """A figure that follows from how something is computed, for every row alike: its interval is the value."""
+    interval = Interval(low=value, high=value, level=level, method="by construction")
+    return Measurement(metric=metric, value=value, interval=interval, standard_error=0.0, n=n, denominator=n, note=why)
 
 
 def _standing(rows: int, least: int, note: str | None) -> tuple[State, str | None]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from rai_pipelines.assessments.explanations.counterfactuals import changed_features, nearest_counterfactuals
 from rai_pipelines.assessments.explanations.explained_model import SCORE
-from rai_pipelines.assessments.explanations.figures import absent_figure, mean_figure, median_figure, share_figure
+from rai_pipelines.assessments.explanations.figures import absent_figure, certain_figure, mean_figure, median_figure, share_figure
 from rai_pipelines.assessments.explanations.libraries import EXTRA, installed
 from rai_pipelines.assessments.explanations.lime_rows import lime_weights
 from rai_pipelines.assessments.explanations.quality import agreement_figures, best_threshold_agreement, deletion_fidelity, stability_figures
@@ -86,7 +86,7 @@ def stability(scene: Scene) -> list[Measurement]:
         return [absent_figure(name, 0, "no row was explained") for name in ("top5_stability", "rank_stability")]
     if not scene.explainer.method.against_background:
         note = "values along the paths of the trees depend on no background and no seed"
-        return [absent_figure(name, len(rows), note) for name in ("top5_stability", "rank_stability")]
+        return [certain_figure(name, 1.0, len(rows), note, level=parameters.interval_level) for name in ("top5_stability", "rank_stability")]
     runs = [scene.shapley.values[rows]]
     frame, pool = scene.frame.iloc[rows].reset_index(drop=True), scene.explained.pool
     for run in range(parameters.stability_runs):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rai_pipelines.assessments.explanations.explained_model import ExplainedModel
-from rai_pipelines.assessments.explanations.figures import absent_figure, mean_figure
+from rai_pipelines.assessments.explanations.figures import absent_figure, certain_figure, mean_figure
 from rai_pipelines.assessments.explanations.shapley import Shapley
 from rai_pipelines.evidence.model import Measurement, State
 
@@ -77,8 +77,8 @@ def stability_figures(runs: Sequence[np.ndarray], *, level: float, least: int) -
     overlap = np.mean([_jaccard(runs[one], runs[two], top) for one, two in pairs], axis=0)
     note = f"{len(runs)} backgrounds and seeds, all pairs"
     if width < 2:
-        few = "the model has one input"
-        return [absent_figure(name, len(overlap), few) for name in ("top5_stability", "rank_stability")]
+        only = "the model has one input, which is always the largest"
+        return [certain_figure("top5_stability", 1.0, len(overlap), only, level=level), absent_figure("rank_stability", len(overlap), only)]
     ranks = np.array(
         [np.mean([kendalltau(np.abs(runs[one][row]), np.abs(runs[two][row])).statistic for one, two in pairs]) for row in range(len(overlap))]
     )

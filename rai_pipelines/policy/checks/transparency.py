@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import Field
 
 from rai_pipelines.evidence.model import Measurement
@@ -14,10 +16,16 @@ LARGEST = "maximum"
 
 
 class LocalThreshold(Threshold):
-    """Least share of decisions with an explanation that adds up, and the largest error of any explanation, in units of the explained output."""
+    """Least share of decisions with an explanation that adds up, and the largest error of any explanation, in units of the explained output.
+
+    Two more say whether they mean something, and do not bind where they are absent: how much sooner than in a random order the output moves when
+    inputs are replaced in theirs (0: not at all), and how far explanations against other backgrounds and seeds name the same largest inputs (0 to 1).
+    """
 
     coverage_min: float = Field(gt=0, le=1)
     additivity_error_max: float = Field(gt=0)
+    deletion_fidelity_min: float | None = Field(default=None, ge=0)
+    top5_stability_min: float | None = Field(default=None, gt=0, le=1)
 
 
 class GlobalThreshold(Threshold):
@@ -28,23 +36,25 @@ class GlobalThreshold(Threshold):
 
 
 def judge_local_explanations(question: Question) -> Judgement:
-    """The error is a property of the explanations that were made, so it is judged exactly; the share is a sample's."""
+    """The error is a property of the explanations that were made, so it is judged exactly; what rests on sampled rows is one family."""
     threshold: LocalThreshold = question.threshold
-    evidence = question.evidence[REPORT]
-    bands = {"local_explanation_coverage": Band(low=threshold.coverage_min), "additivity_error": Band(high=threshold.additivity_error_max)}
-    coverage = _family(question, "local_explanation_coverage", bands["local_explanation_coverage"])
-    errors = tuple(
-        judge_exact(_named("largest additivity error", item), item, bands["additivity_error"])
-        for item in evidence.find("additivity_error", group=LARGEST)
-    )
-    errors = errors or (absent_figure("additivity_error", str(bands["additivity_error"])),)
-    return conclude(coverage + errors, passed="Sampled decisions can be explained, and the explanations add up to what the model says")
+    sampled = {
+        "local_explanation_coverage": threshold.coverage_min,
+        "deletion_fidelity": threshold.deletion_fidelity_min,
+        "top5_stability": threshold.top5_stability_min,
+    }
+    figures = _family(question, {metric: Band(low=least) for metric, least in sampled.items() if least is not None})
+    band = Band(high=threshold.additivity_error_max)
+    found = question.evidence[REPORT].find("additivity_error", group=LARGEST)
+    errors = tuple(judge_exact(_named("largest additivity error", item), item, band) for item in found)
+    errors = errors or (absent_figure("additivity_error", str(band)),)
+    return conclude(figures + errors, passed="Sampled decisions can be explained, and the explanations add up to what the model says")
 
 
 def judge_global_explanation(question: Question) -> Judgement:
     """Replaying is no matter of chance: a decision that does not come out the same again fails."""
     threshold: GlobalThreshold = question.threshold
-    fidelity = _family(question, "surrogate_fidelity", Band(low=threshold.surrogate_fidelity_min))
+    fidelity = _family(question, {"surrogate_fidelity": Band(low=threshold.surrogate_fidelity_min)})
     band = Band(low=threshold.replay_match_min)
     found = question.evidence[REPORT].find("trace_replay_match")
     replays = tuple(judge_exact("traced decisions that come out the same again", item, band) for item in found)
@@ -57,9 +67,12 @@ def _named(what: str, item: Measurement) -> str:
     return what if item.outcome is None else f"{what}, class {item.outcome}"
 
 
-def _family(question: Question, metric: str, band: Band) -> tuple[Figure, ...]:
-    items = [Judged(_named(metric.replace("_", " "), item), item, band) for item in question.evidence[REPORT].find(metric)]
-    return judge_family(items, alpha=question.alpha) or (absent_figure(metric, str(band)),)
+def _family(question: Question, bands: Mapping[str, Band]) -> tuple[Figure, ...]:
+    """The figures of these metrics, judged together; one that is not in the evidence is missing."""
+    found = {metric: question.evidence[REPORT].find(metric) for metric in bands}
+    items = [Judged(_named(metric.replace("_", " "), item), item, bands[metric]) for metric in bands for item in found[metric]]
+    absent = tuple(absent_figure(metric, str(bands[metric])) for metric in bands if not found[metric])
+    return judge_family(items, alpha=question.alpha) + absent
 
 
 # `global_report_and_traces` (GlobalThreshold, judge_global_explanation) joins when production leaves traces: the report replays its own only.

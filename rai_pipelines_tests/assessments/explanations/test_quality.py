@@ -72,6 +72,13 @@ def test_stability_and_agreement_are_means_of_scipys_correlations_and_of_jaccard
     assert [item.value for item in stability_figures([first, first, first], level=0.9, least=5)] == [1.0, pytest.approx(1.0)]
 
 
+def test_of_one_input_the_largest_is_certain_and_an_order_is_not_defined() -> None:
+    top, ranks = stability_figures([np.ones((40, 1)), np.full((40, 1), 2.0)], level=0.9, least=5)
+    assert (top.value, top.n, top.state) == (1.0, 40, State.MEASURED)
+    assert top.interval is not None and (top.interval.low, top.interval.high, top.interval.method) == (1.0, 1.0, "by construction")
+    assert (ranks.value, ranks.state) == (None, State.UNDEFINED)
+
+
 def test_rows_without_a_second_opinion_are_counted_and_not_used() -> None:
     values, weights = np.random.default_rng(1).normal(size=(2, 10, 4))
     weights[3] = np.nan

@@ -47,6 +47,32 @@ def test_local_explanations_pass_only_whole_and_exact(measurements: tuple[Measur
     assert judge_local_explanations(asked(LOCAL, *measurements)).status is status
 
 
+MEANT = LocalThreshold(coverage_min=0.99, additivity_error_max=0.001, deletion_fidelity_min=0.0, top5_stability_min=0.6)
+FOUND = figure("deletion_fidelity", 0.12, 0.11, 0.13, n=100, denominator=100)
+STABLE = figure("top5_stability", 0.85, 0.82, 0.88, n=50, denominator=50)
+
+
+@pytest.mark.parametrize(
+    ("measurements", "status"),
+    [
+        ((FOUND, STABLE), FindingStatus.PASS),
+        ((figure("deletion_fidelity", 0.0, 0.0, 0.0, n=100, denominator=100), STABLE), FindingStatus.PASS),
+        ((figure("deletion_fidelity", 0.01, -0.01, 0.03, n=100, denominator=100), STABLE), FindingStatus.INCONCLUSIVE),
+        ((figure("deletion_fidelity", -0.05, -0.06, -0.04, n=100, denominator=100), STABLE), FindingStatus.FAIL),
+        ((FOUND, figure("top5_stability", 0.4, 0.35, 0.45, n=50, denominator=50)), FindingStatus.FAIL),
+        ((FOUND, figure("top5_stability", 0.9, 0.85, 0.95, n=12, denominator=12, state=State.INSUFFICIENT)), FindingStatus.INCONCLUSIVE),
+        ((FOUND, figure("top5_stability", None, state=State.UNDEFINED)), FindingStatus.MISSING),
+        ((STABLE,), FindingStatus.MISSING),
+        ((FOUND,), FindingStatus.MISSING),
+    ],
+)
+def test_explanations_that_add_up_must_also_find_what_moves_the_output_and_be_stable(
+    measurements: tuple[Measurement, ...], status: FindingStatus
+) -> None:
+    assert judge_local_explanations(asked(MEANT, COVERED, EXACT, *measurements)).status is status
+    assert judge_local_explanations(asked(LOCAL, COVERED, EXACT, *measurements)).status is FindingStatus.PASS, "only where the policy asks for it"
+
+
 @pytest.mark.parametrize(
     ("measurements", "status"),
     [

@@ -8,6 +8,7 @@ Counts are arrays whose last two axes are groups and the cells `TP, FN, FP, TN, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -98,29 +99,51 @@ def resampled_gaps(
         pool: what `normal_pool` gives for this number of replicates. Tables may share it: each is resampled for itself.
     """
     rng = np.random.default_rng(list(seed))
-    drawn: dict[str, np.ndarray] = {}
-    for name in dict.fromkeys(name for metric in metrics for name in RATES[metric]):
-        successes, trials = (part.astype(float).tolist() for part in counts[name])
-        drawn[name] = np.empty((len(trials), resamples), dtype=np.float32)
-        own = pool[1 if name == "false_positive_rate" else 0]  # true and false positive rates meet in one metric: their draws must differ
-        for position, (hits, n) in enumerate(zip(successes, trials, strict=True)):
-            _draw(drawn[name][position], rng, hits, n, own[position] if position < len(own) else None)
-    extremes = {name: (rates.min(axis=0), rates.max(axis=0)) for name, rates in drawn.items()}  # difference and ratio share them
+    wanted = dict.fromkeys(name for metric in metrics for name in RATES[metric])
+    extremes = {name: _extremes(rng, counts[name], pool[_half(name)]) for name in wanted}  # difference and ratio share them
     gaps = {}
     for metric in metrics:
-        if not metric.endswith("ratio"):
-            spreads = [most - least for least, most in (extremes[name] for name in RATES[metric])]
+        found = [extremes[name] for name in RATES[metric]]
+        if metric.endswith("ratio"):
+            shares = [one.least_floored / one.most_floored for one in found]
+            gaps[metric] = -np.log(shares[0] if len(shares) == 1 else np.minimum(*shares))
+        else:
+            spreads = [one.most - one.least for one in found]
             gaps[metric] = spreads[0] if len(spreads) == 1 else np.maximum(*spreads)
-            continue
-        shares = []
-        for name in RATES[metric]:
-            least, most = extremes[name]
-            if least.min() <= 0:
-                floored = np.maximum(drawn[name], (0.5 / np.maximum(counts[name][1], 1.0)).astype(np.float32)[:, None])
-                least, most = floored.min(axis=0), floored.max(axis=0)
-            shares.append(least / most)
-        gaps[metric] = -np.log(shares[0] if len(shares) == 1 else np.minimum(*shares))
     return gaps
+
+
+@dataclass(frozen=True)
+class _Extremes:
+    """Smallest and largest rate of each replicate; `..._floored` with rates of at least half an event, so that a ratio has a logarithm."""
+
+    least: np.ndarray
+    most: np.ndarray
+    least_floored: np.ndarray
+    most_floored: np.ndarray
+
+
+def _half(rate: str) -> int:
+    """Which half of the pool serves a rate: true and false positive rates meet in one metric, so their draws must differ."""
+    return 1 if rate == "false_positive_rate" else 0
+
+
+def _extremes(rng: np.random.Generator, counts: tuple[np.ndarray, np.ndarray], normals: np.ndarray) -> _Extremes:
+    """Of the replicates of all groups, drawn one group after the other, so that they stay in the processor's cache."""
+    successes, trials = (part.astype(float).tolist() for part in counts)
+    drawn = np.empty(normals.shape[-1], dtype=np.float32)
+    least, most = np.full_like(drawn, np.inf), np.full_like(drawn, -np.inf)
+    few: list[tuple[np.ndarray, np.float32]] = []  # the others are more than 30 standard deviations above half an event
+    for position, (hits, n) in enumerate(zip(successes, trials, strict=True)):
+        if _draw(drawn, rng, hits, n, normals[position] if position < len(normals) else None):
+            np.minimum(least, drawn, out=least)
+            np.maximum(most, drawn, out=most)
+        else:
+            few.append((drawn.copy(), np.float32(0.5 / max(n, 1.0))))
+    if not few:
+        return _Extremes(least, most, least, most)
+    plain, floored = np.stack([rates for rates, _ in few]), np.stack([np.maximum(rates, floor) for rates, floor in few])
+    return _Extremes(*(end for rates in (plain, floored) for end in (np.minimum(least, rates.min(axis=0)), np.maximum(most, rates.max(axis=0)))))
 
 
 def normal_pool(groups: int, *, resamples: int, seed: Sequence[int]) -> np.ndarray:
@@ -204,17 +227,18 @@ def _combined(metric: str, rates: Sequence[np.ndarray]) -> np.ndarray:
     return np.asarray(ratios[0] if len(ratios) == 1 else np.where(ratios[1] < ratios[0], ratios[1], ratios[0]))
 
 
-def _draw(out: np.ndarray, rng: np.random.Generator, successes: float, trials: float, normals: np.ndarray | None) -> None:
-    """Fill `out` with replicates of one rate."""
+def _draw(out: np.ndarray, rng: np.random.Generator, successes: float, trials: float, normals: np.ndarray | None) -> bool:
+    """Fill `out` with replicates of one rate; whether they are of the normal limit."""
     if min(successes, trials - successes) <= 0:
         successes, trials = successes + 0.5, trials + 1.0
     rate = successes / trials
     if trials * rate * (1 - rate) < NORMAL_FROM:
         whole = max(round(trials), 1)
         out[:] = rng.binomial(whole, rate, size=len(out)) / whole
-        return
+        return False
     # with NORMAL_FROM at 1,000 the limits 0 and 1 are more than 30 standard deviations away
     np.multiply(
         rng.standard_normal(len(out), dtype=np.float32) if normals is None else normals, np.float32((rate * (1 - rate) / trials) ** 0.5), out=out
     )
     out += np.float32(rate)
+    return True

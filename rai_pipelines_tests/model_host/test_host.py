@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from rai_pipelines_tests.model_host import bad_models as bad
 from rai_pipelines_tests.subjects.test_model_files import datasheet
 
 SMALL = HostLimits(start_s=60, request_s=20, memory_bytes=2**30, processes=40, file_bytes=32 * 2**20, restarts=1)
+WITH_TORCH = replace(SMALL, memory_bytes=2 * 2**30)  # where PyTorch is installed, scikit-learn loads it with skops
 FRAME = pd.DataFrame({"a": [0.5, 1.5, 2.5]})
 
 
@@ -308,7 +310,7 @@ def test_a_forged_answer_is_refused_and_the_process_ended(tmp_path: Path, conten
 
 def test_work_near_the_model_runs_inside_and_gives_plain_tables_back(tmp_path: Path, table: pd.DataFrame) -> None:
     skops.io.dump(LogisticRegression().fit(table[["a", "b"]], table.y), tmp_path / "model.skops")
-    with HostedModel(tmp_path, datasheet(), limits=SMALL) as hosted:
+    with HostedModel(tmp_path, datasheet(), limits=WITH_TORCH) as hosted:
         with pytest.raises(ValueError, match="no task"):
             hosted.run("os:system", {}, {})
         with pytest.raises(ModelError, match="fails in digest_of"):

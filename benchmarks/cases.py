@@ -139,6 +139,7 @@ CASES = (
         0.005,
         (Line("attacks.xgboost_here", HERE, "xgboost"), Line("attacks.xgboost_by_art", "ART, one row after the other", "xgboost")),
     ),
+    Case("Loading the code location", "attributes", 0.005, (Line("loading.ratio", "over importing dagster alone, fresh interpreters in turn"),)),
     *(
         Case(
             f"Model host, share of a request of 4,096 rows that the same model in the auditor's process does not need: {title}",

@@ -20,7 +20,7 @@ runs and include reading the Parquet file, which is in the page cache for everyo
 what its user waits for; later runs reuse memory that the first one had to ask for, which helps those most who take much of it. `CPU s` is the
 least user and system time. `ratio` is these seconds over those of this project's first line for the same rows: above 1 is slower than this
 project, below 1 faster. `peak MB` is the highest resident memory of the process (`ru_maxrss`), in brackets what it was before the table was
-touched: interpreter, libraries, warm-up. `figures` is how many numbers the job returned (a single share is shown itself). `agree` is "yes"
+touched: interpreter, libraries, warm-up. `figures` is how many numbers the job returned (a single share or ratio is shown itself). `agree` is "yes"
 only when all figures of the peer were compared in this run with those of the first line, and none differed by more than 1e-12; "–" marks the
 line that others are compared with.
 
@@ -89,7 +89,6 @@ class Row:
         made = self.measured
         if made is None:
             return (self.what, f"{self.rows:,}", *["–"] * (len(COLUMNS) - 2))
-        shown = next(iter(made.figures.values())) if len(made.figures) == 1 else None
         return (
             self.what,
             f"{self.rows:,}",
@@ -98,9 +97,20 @@ class Row:
             f"{_short(made.first_ratio)} / {_short(made.ratio)}",
             str(made.runs),
             f"{made.peak_mb:.0f} ({made.idle_mb:.0f})",
-            f"{shown:.1%}" if shown is not None and shown < 1 else str(len(made.figures)),
+            _figures(made.figures),
             {None: "–", True: "yes", False: "NO"}[self.agree],
         )
+
+
+def _figures(figures: dict[str, float]) -> str:
+    """How many there are; of one alone that is a share or a ratio (`one / other`), itself."""
+    if len(figures) == 1:
+        ((name, value),) = figures.items()
+        if " / " in name:
+            return f"{value:.2f}"
+        if value < 1:
+            return f"{value:.1%}"
+    return str(len(figures))
 
 
 def _short(value: float) -> str:

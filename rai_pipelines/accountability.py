@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -18,7 +18,7 @@ from rai_pipelines.subjects.subject import Subject
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from rai_pipelines.governance.decisions.store import DecisionBook, Kept
+    from rai_pipelines.governance.decisions.store import DecisionBook
 
 NEWEST_ENTRIES = 10_000  # of the ledger, read in every audit
 ESCALATION = "escalation"  # the heartbeat of who looks for overdue decisions
@@ -57,7 +57,8 @@ def assess_signed_reviews(context: AuditContext, _: Parameters, *, settings: Set
         except DecisionRefused:
             continue  # not measured: no review of it can be current
         now_about[kind] = subject_of(kind, subject.version.name, subject.version.version, about)
-    with _decisions(settings, subject) as (_connection, book, valid, problems):
+    with _decisions(settings, subject) as (_connection, book, read):
+        valid, problems = read.valid, read.problems
         submitters, owners = involved(book.directory, subject.submitted_by, subject.datasheet.answerable)
         standing = standing_reviews(valid, now_about, submitters, owners)
     facts: dict[str, JsonValue] = {
@@ -79,11 +80,11 @@ def assess_governance_record(context: AuditContext, _: Parameters, *, settings: 
     from rai_pipelines.governance.decisions.statement import DecisionKind
 
     subject = context.subject
-    with _decisions(settings, subject) as (connection, book, valid, problems):
+    with _decisions(settings, subject) as (connection, book, read):
+        valid, problems = read.valid, read.problems
         submitters, owners = involved(book.directory, subject.submitted_by, subject.datasheet.answerable)
         approvals = [item for item in valid if item.decision.kind is DecisionKind.APPROVE and item.decision.model_version == subject.version.version]
         own = [item for item in approvals if item.decision.person in submitters | owners]
-        unrecorded = _unrecorded(connection, valid)
         ledger = _ledger_figures(connection, book)
         escalation = _minutes_since(connection, ESCALATION, book.ledger.clock())
     looked = len(valid) + len(problems)
@@ -92,11 +93,11 @@ def assess_governance_record(context: AuditContext, _: Parameters, *, settings: 
         measurements=(
             Measurement(metric="signatures_valid_share", value=share, n=looked, denominator=looked, note=empty),
             Measurement(metric="approvals_by_submitter_or_owner", value=float(len(own)), n=len(approvals)),
-            Measurement(metric="decisions_not_in_ledger", value=float(len(unrecorded)), n=len(valid)),
+            Measurement(metric="decisions_not_in_ledger", value=float(len(read.unrecorded)), n=looked),
             *ledger,
             escalation,
         ),
-        details={"problems": list(problems), "approvals": len(approvals), "not_in_ledger": unrecorded},
+        details={"problems": list(problems), "approvals": len(approvals), "not_in_ledger": list(read.unrecorded)},
     )
 
 
@@ -127,22 +128,6 @@ def _ledger_figures(connection: sa.Connection, book: DecisionBook) -> tuple[Meas
     return (Measurement(metric="ledger_holds", value=float(broken is None), n=max(place - first + 1, 0), note=note),)
 
 
-def _unrecorded(connection: sa.Connection, valid: Sequence[Kept]) -> list[JsonValue]:
-    """Decisions whose ledger entry is not about them."""
-    import json
-
-    import sqlalchemy as sa
-
-    from rai_pipelines.governance.database.tables import ledger_entries
-
-    found: list[JsonValue] = []
-    for item in valid:
-        content = connection.execute(sa.select(ledger_entries.c.content).where(ledger_entries.c.sequence == item.sequence)).scalar()
-        if content is None or json.loads(content).get("body", {}).get("decision") != item.id:
-            found.append(item.id)
-    return found
-
-
 def _minutes_since(connection: sa.Connection, name: str, now: datetime) -> Measurement:
     import sqlalchemy as sa
 
@@ -156,7 +141,7 @@ def _minutes_since(connection: sa.Connection, name: str, now: datetime) -> Measu
 
 @contextmanager
 def _decisions(settings: Settings, subject: Subject) -> Iterator[Any]:
-    """The database with what was decided about the model: (connection, book, decisions that verify, problems of the others)."""
+    """The database with what was decided about the model: (connection, book, what was read of it)."""
     from rai_pipelines.governance.database.engine import answering, open_governance, reading
     from rai_pipelines.governance.decisions.store import DecisionBook
     from rai_pipelines.governance.keys import read_public_keys
@@ -167,7 +152,6 @@ def _decisions(settings: Settings, subject: Subject) -> Iterator[Any]:
     book = DecisionBook(Ledger(engine), read_directory(settings.people_path), read_public_keys(settings.keys_path))
     try:
         with answering(engine), reading(engine) as connection:
-            read = book.of_model(connection, subject.version.name, subject.version.version)
-            yield connection, book, read.valid, read.problems
+            yield connection, book, book.of_model(connection, subject.version.name, subject.version.version)
     finally:
         engine.dispose()

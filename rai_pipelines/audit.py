@@ -19,6 +19,7 @@ from rai_pipelines.policy.findings import Finding
 from rai_pipelines.policy.load import policy_in_force
 from rai_pipelines.policy.model import Control, Policy
 from rai_pipelines.policy.verdict import Asked, Verdict, judge, judge_control
+from rai_pipelines.policy_record import standing_in
 from rai_pipelines.settings import Settings
 from rai_pipelines.steps import Step, assessment_of, budget_of, steps
 from rai_pipelines.subjects.datasheet import Datasheet
@@ -84,7 +85,8 @@ class Auditor:
         evidence = self.collect(version, tuple(steps()))
         today = day or utc_today()
         look = self._look(version, evidence.get("bias_assessment"), today)
-        verdict = judge(self.policy, evidence, model_name=version.name, model_version=version.version, day=today, look=look)
+        standing = standing_in(self.settings, self.policy, utc_today())
+        verdict = judge(self.policy, evidence, model_name=version.name, model_version=version.version, day=today, look=look, standing=standing)
         self.store.put(verdict, kind=VERDICT, folder=version.key, status=Status.COMPLETE)
         return verdict
 

@@ -112,7 +112,8 @@ def open_gatekeeper(auditor: Auditor) -> Iterator[Gatekeeper]:
     engine = open_governance(settings)
     try:
         with answering(engine):
-            yield Gatekeeper(engine, DecisionBook(Ledger(engine), directory, keys), auditor.policy, auditor.store)
+            book = DecisionBook(Ledger(engine), directory, keys)
+            yield Gatekeeper(engine, book, auditor.policy, auditor.store, published=settings.policies_path)
     finally:
         engine.dispose()
 

@@ -17,6 +17,7 @@ from rai_pipelines.clock import utc_today
 from rai_pipelines.evidence.model import Status
 from rai_pipelines.governance.keys import make_key
 from rai_pipelines.policy.findings import FindingStatus
+from rai_pipelines.policy.load import shipped_policy_path
 from rai_pipelines.policy.verdict import consequence, judge
 from rai_pipelines.release import open_gate
 from rai_pipelines.settings import Settings, load_settings
@@ -150,3 +151,21 @@ def test_the_gate_answers_a_pipeline_with_exit_codes_and_reports(rai: Rai, home:
     (home.home_path.parent / "model" / "weights.bin").unlink()
     judged(home, lambda item: item.model_copy(update={"status": FindingStatus.FAIL}) if item.control == "DATA-B" else item)
     assert rai("gate", "calls/1").code == 1
+
+
+def test_a_policy_file_swapped_after_it_was_published_approves_nothing_and_says_so_everywhere(
+    rai: Rai, home: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert rai("policy", "publish", "--as", "officer", "--meaning", "I read the whole policy, and it may be used").code == 0
+    judged(home)
+    assert rai("review", "approve", "calls/1", "--as", "validator", *LOOKED).code == 0
+    assert rai("gate", "calls/1").code == 0
+    text = shipped_policy_path().read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(text.replace("version: 1.0.0", "version: 1.0.1"))
+    monkeypatch.setenv("RAI_POLICY_FILE", str(tmp_path / "mine.yaml"))
+    assert rai("round", "--json").json["moved"] == ["calls/1: revoked"]
+    refused = rai("gate", "calls/1")
+    assert refused.code == 1 and "was not published here by a signature" in refused.out
+    verdict = build_auditor(load_settings()).judge(VERSION)
+    assert (verdict.policy_status.value, verdict.status.value) == ("refused", "non_compliant")
+    assert "approved" not in build_auditor(home).registry.aliases("calls")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from rai_pipelines.errors import DecisionRefused, EvidenceError
 from rai_pipelines.evidence.store import EvidenceStore
 from rai_pipelines.governance.database.engine import reading
 from rai_pipelines.governance.database.tables import gate_transitions, gates
+from rai_pipelines.governance.decisions.publications import publications, standing_of
 from rai_pipelines.governance.decisions.statement import DecisionKind, SignedDecision, Words
 from rai_pipelines.governance.decisions.store import DecisionBook, Kept
 from rai_pipelines.governance.decisions.waivers import Waiver, WaiverStanding, apply_waivers, find_waiver, propose_waiver, waivers_of
@@ -25,6 +27,8 @@ from rai_pipelines.governance.ledger.storage import Happening, Ledger
 from rai_pipelines.governance.outbox import put
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.verdict import Verdict, VerdictStatus
+from rai_pipelines.policy.versions.published import any_published
+from rai_pipelines.policy.versions.standing import PolicyStanding
 from rai_pipelines.subjects.names import ModelVersion
 
 ACTOR = "system:release_gate"
@@ -63,6 +67,7 @@ class Gatekeeper:
     policy: Policy
     store: EvidenceStore
     clock: Callable[[], datetime] = utc_now
+    published: Path | None = None  # folder with the files of published policies
 
     def take_verdict(self, verdict: Verdict, binding: Binding, *, created_ms: int) -> Gate:
         """Take a new verdict to the gate; what was approved of anything else is void."""
@@ -78,6 +83,7 @@ class Gatekeeper:
                 "after_waivers": gate.effective.status.value,
                 "verdict_digest": verdict.digest,
                 "policy_digest": verdict.policy_digest,
+                "policy_status": verdict.policy_status.value,
                 "model_digest": verdict.model_digest,
                 "datasheet_digest": verdict.datasheet_digest,
                 "binding": binding.digest,
@@ -106,7 +112,7 @@ class Gatekeeper:
                     where=f"decision of {decision.person!r} about {version}",
                     hint=f"Look again with: rai review show {version}",
                 )
-            self._may_decide(binding, decision.kind, decision.person)
+            self._may_decide(binding, decision.kind, decision.person, self.policy_standing(connection, now.date()))
             self.book.record(connection, signed, words, now=now)
             return self._work_out(connection, (binding, verdict), now)
 
@@ -133,9 +139,10 @@ class Gatekeeper:
                     f"it lasts longer than the {rules.days_max} days that the policy allows", where=where, hint="Choose an earlier day"
                 )
             covered = versions_where(connection, gates.c.model_name == waiver.model_name)
+            stands = self.policy_standing(connection, now.date())
             for version in covered:
                 if waiver.covers(version.name, version.version):
-                    self._may_decide(present(connection, self.store, version)[0], DecisionKind.WAIVE, signed.decision.person)
+                    self._may_decide(present(connection, self.store, version)[0], DecisionKind.WAIVE, signed.decision.person, stands)
             propose_waiver(connection, waiver)
             self.book.record(connection, signed, words, now=now)
             for version in covered:
@@ -163,7 +170,8 @@ class Gatekeeper:
         with self.engine.begin() as connection:
             now = self.ledger.lock(connection)
             alive = gates.c.state.in_([GateState.APPROVED, GateState.AWAITING_REVIEW, GateState.EXPIRED])
-            due = (gates.c.due_at <= now) | (alive & (gates.c.policy_digest != self.policy.digest))
+            refused = sa.true() if self.policy_standing(connection, now.date()).refused else gates.c.policy_digest != self.policy.digest
+            due = (gates.c.due_at <= now) | (alive & refused)
             found: list[Moved] = []
             for version in versions_where(connection, due, limit=limit):
                 try:
@@ -189,10 +197,17 @@ class Gatekeeper:
         """The ledger that decisions are recorded in."""
         return self.book.ledger
 
-    def _may_decide(self, binding: Binding, kind: DecisionKind, person: str) -> None:
+    def policy_standing(self, connection: sa.Connection, today: date) -> PolicyStanding:
+        """Whether the policy at hand was published by a signature that counts."""
+        files = self.published is not None and any_published(self.published)
+        return standing_of(self.policy, publications(connection, self.book), today, files=files)
+
+    def _may_decide(self, binding: Binding, kind: DecisionKind, person: str, stands: PolicyStanding) -> None:
         where = f"{kind.value} of {binding.model_name}/{binding.model_version} by {person!r}"
         if kind not in SIGNED_BY_OTHERS:
             return
+        if stands.problem is not None and kind is not DecisionKind.REJECT:
+            raise DecisionRefused(stands.problem, where=where, hint="Publish the policy first: rai policy publish FILE --as ID")
         if person in people_excluded(binding, self.book.directory):
             raise DecisionRefused("who submitted or owns a model does not decide about it", where=where, hint="Ask somebody else who holds the role")
         if self.policy.release.unknown_submitter == "refuse" and not submitter_known(binding, self.book.directory):
@@ -210,7 +225,10 @@ class Gatekeeper:
         effective = apply_waivers(verdict, self.policy, waived)
         ends = [item.waiver.until for item in waived if item.active and item.waiver.covers(version.name, version.version)]
         stale = None
-        if verdict.policy_digest != self.policy.digest:
+        stands = self.policy_standing(connection, today)
+        if stands.problem is not None:
+            stale = f"The policy in force approves nothing. {stands.problem}"
+        elif verdict.policy_digest != self.policy.digest:
             stale = f"It was judged under {verdict.policy}, and the policy in force is another one ({self.policy.label}); audit it again"
         decided = self.book.about(connection, binding.digest)
         found = standing(

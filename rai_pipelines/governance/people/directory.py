@@ -41,6 +41,7 @@ class Person(_Frozen):
     mail: str | None = Field(default=None, max_length=200)
     identities: tuple[Identity, ...] = ()
     roles: tuple[Role, ...] = ()
+    former_roles: dict[Role, date] = Field(default={}, description="Roles held up to and including a day: what was decided in them then still counts")
     keys: tuple[PersonKey, ...] = ()
     deputy: Identity | None = None
     active: bool = True
@@ -48,9 +49,13 @@ class Person(_Frozen):
 
     @model_validator(mode="after")
     def _a_service_signs_nothing(self) -> Self:
-        if self.responsible and (self.keys or self.roles):
+        if self.responsible and (self.keys or self.roles or self.former_roles):
             raise ValueError(f"{self.id} acts for others and so has neither keys nor roles")
         return self
+
+    def held(self, role: str, day: date) -> bool:
+        """Whether a decision of that day, made in that role, counts."""
+        return role in self.roles or (role in self.former_roles and day <= self.former_roles[role])
 
     @property
     def known_as(self) -> tuple[str, ...]:

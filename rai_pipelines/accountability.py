@@ -74,10 +74,12 @@ def assess_signed_reviews(context: AuditContext, _: Parameters, *, settings: Set
 def assess_governance_record(context: AuditContext, _: Parameters, *, settings: Settings) -> Measured:
     """Whether decisions about this model hold: signatures, no approval by who submitted or owns it, each in the ledger, and the ledger unbroken.
 
-    `minutes_since_escalation` is how long ago overdue decisions were last looked for.
+    Also in which months it was live, and in which of them it was audited. `minutes_since_escalation` is how long ago overdue decisions were
+    last looked for.
     """
     from rai_pipelines.governance.decisions.reviews import involved
     from rai_pipelines.governance.decisions.statement import DecisionKind
+    from rai_pipelines.governance.gate.months import live_months, month_of
 
     subject = context.subject
     with _decisions(settings, subject) as (connection, book, read):
@@ -87,6 +89,8 @@ def assess_governance_record(context: AuditContext, _: Parameters, *, settings: 
         own = [item for item in approvals if item.decision.person in submitters | owners]
         ledger = _ledger_figures(connection, book)
         escalation = _minutes_since(connection, ESCALATION, book.ledger.clock())
+        today = book.ledger.clock().date()
+        months = live_months(connection, subject.version, today, own_month=context.month)
     looked = len(valid) + len(problems)
     share, empty = (len(valid) / looked, None) if looked else (1.0, "nothing was decided about it yet")
     return Measured(
@@ -97,7 +101,12 @@ def assess_governance_record(context: AuditContext, _: Parameters, *, settings: 
             *ledger,
             escalation,
         ),
-        details={"problems": list(problems), "approvals": len(approvals), "not_in_ledger": list(read.unrecorded)},
+        details={
+            "problems": list(problems),
+            "approvals": len(approvals),
+            "not_in_ledger": list(read.unrecorded),
+            "months": {"live": list(months.live), "audited": list(months.audited), "live_now": months.live_now, "looked_in": month_of(today)},
+        },
     )
 
 

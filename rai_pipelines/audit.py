@@ -34,12 +34,13 @@ EARLIER_VERSIONS = 100  # looked through for the one that was audited before
 
 @dataclass
 class Auditor:
-    """Everything one audit needs. Holds no state but a cache of the subject at hand."""
+    """Everything one audit needs. Holds no state but a cache of the subject at hand. `month` is the one (`2026-11`) that the audit was asked for."""
 
     settings: Settings
     registry: ModelRegistry
     store: EvidenceStore
     policy: Policy
+    month: str | None = None
     _contexts: dict[str, AuditContext] = field(default_factory=dict, repr=False)
     _models: dict[Path, LoadedModel | ModelError] = field(default_factory=dict, repr=False)
 
@@ -66,7 +67,8 @@ class Auditor:
         """Run one assessment within its budget, keep its evidence, and return it. `on_progress` hears how much was asked of the model."""
         step = steps()[step_name]
         try:
-            context = replace(self.context(version), evidence=self.collect(version, step.after), previous=self._previous(version, step.name))
+            collected, previous = self.collect(version, step.after), self._previous(version, step.name)
+            context = replace(self.context(version), evidence=collected, previous=previous, month=self.month)
         except (RegistryUnavailable, UnknownModelVersion):
             raise
         except RaiError as error:

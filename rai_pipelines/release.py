@@ -65,7 +65,7 @@ def open_gate(auditor: Auditor, version: ModelVersion) -> GateRecord:
         sheet = _datasheet(auditor, version)
         evidence = auditor.collect(version, tuple(steps()))
         binding = bind(verdict, evidence, submitters=registered.submitted_by, owners=sheet.answerable if sheet else (), moving=MOVING)
-        keeper.take_verdict(verdict, binding, created_ms=registered.created_ms)
+        keeper.take_verdict(verdict, binding, created_ms=registered.created_ms, month=auditor.month)
         return tell_registry(auditor, keeper, version)
 
 

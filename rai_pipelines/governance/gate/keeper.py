@@ -69,14 +69,14 @@ class Gatekeeper:
     clock: Callable[[], datetime] = utc_now
     published: Path | None = None  # folder with the files of published policies
 
-    def take_verdict(self, verdict: Verdict, binding: Binding, *, created_ms: int) -> Gate:
-        """Take a new verdict to the gate; what was approved of anything else is void."""
+    def take_verdict(self, verdict: Verdict, binding: Binding, *, created_ms: int, month: str | None = None) -> Gate:
+        """Take a new verdict to the gate; what was approved of anything else is void. `month` is the one that the audit was asked for."""
         version = ModelVersion(verdict.model_name, verdict.model_version)
         with self.engine.begin() as connection:
             now = self.ledger.lock(connection)
             keep_binding(connection, binding)
             gate = self._work_out(connection, (binding, verdict), now, created_ms=created_ms)
-            keep_judgement(connection, verdict, gate.effective, binding, now=now)
+            keep_judgement(connection, (verdict, gate.effective), binding, now=now, month=month)
             body: dict[str, Any] = {
                 "state": gate.standing.state.value,
                 "verdict": verdict.status.value,
@@ -87,6 +87,7 @@ class Gatekeeper:
                 "model_digest": verdict.model_digest,
                 "datasheet_digest": verdict.datasheet_digest,
                 "binding": binding.digest,
+                "month": month,
                 "evidence": dict(sorted(binding.evidence.items())),
             }
             self.ledger.append_within(connection, Happening("gate", ACTOR, body, version.name, version.version))

@@ -52,8 +52,9 @@ def keep_binding(connection: sa.Connection, binding: Binding) -> None:
         connection.execute(bindings.insert().values(digest=binding.digest, content=canonical_json(binding).decode()))
 
 
-def keep_judgement(connection: sa.Connection, verdict: Verdict, effective: Verdict, binding: Binding, *, now: datetime) -> None:
-    """Keep that the verdict came to the gate, and what it was after waivers."""
+def keep_judgement(connection: sa.Connection, judged: tuple[Verdict, Verdict], binding: Binding, *, now: datetime, month: str | None = None) -> None:
+    """Keep that the verdict came to the gate, what it was after waivers, and the month that its audit was asked for."""
+    verdict, effective = judged
     connection.execute(
         judgements.insert().values(
             model_name=verdict.model_name,
@@ -65,6 +66,7 @@ def keep_judgement(connection: sa.Connection, verdict: Verdict, effective: Verdi
             policy_digest=verdict.policy_digest,
             binding_digest=binding.digest,
             judged_for=verdict.judged_for,
+            month=month,
             recorded_at=now,
         )
     )

@@ -92,6 +92,23 @@ def test_a_file_lost_in_a_crash_is_made_up_for_and_one_without_a_signature_is_si
 
 
 @pytest.mark.usefixtures("officer")
+def test_the_signature_that_publishes_is_verified_offline(rai: Rai, stricter: Path, tmp_path: Path) -> None:
+    assert rai("keys", "init").code == 0
+    assert rai("policy", "publish", str(stricter), *SIGNED).code == 0
+    assert rai("ledger", "checkpoint").code == 0
+    assert "1 signed decisions" in rai("ledger", "export", "ledger.jsonl").out
+    held = rai("ledger", "verify", "ledger.jsonl", "--json")
+    assert (held.code, held.json["signatures"], held.json["problems"]) == (0, 1, [])
+    assert rai("ledger", "verify", "ledger.jsonl", "--people", "nobody.yaml").code == 1, "whose key it is cannot be told"
+    statements = tmp_path / "ledger.decisions.jsonl"
+    statements.write_text(statements.read_text().replace("impact_ratio", "impact_ratix"))
+    assert "policy that was not exported, or was altered" in rai("ledger", "verify", "ledger.jsonl").err
+    statements.unlink()
+    gone = rai("ledger", "verify", "ledger.jsonl")
+    assert gone.code == 1 and "entry 1: the signed statement behind it was not exported" in gone.err
+
+
+@pytest.mark.usefixtures("officer")
 @pytest.mark.parametrize(
     ("person", "said"), [("validator", "takes ethics_officer"), ("\u043efficer", "nobody in the file"), ("nobody", "nobody in the file")]
 )

@@ -70,7 +70,7 @@ def publications(connection: sa.Connection, book: DecisionBook) -> Publications:
     found = Publications(problems=read.problems)
     for kept in read.valid:
         policy = _policy_of(connection, kept.decision.subject)
-        problem = "is about a policy that is not kept here, or was altered" if policy is None else _problem(kept.decision, policy, found)
+        problem = "is about a policy that is not kept here, or was altered" if policy is None else problem_of(kept.decision, policy, found)
         if policy is None or problem is not None:
             found = Publications(found.valid, (*found.problems, f"decision {kept.id[:19]}… {problem}"))
         else:
@@ -121,7 +121,7 @@ def record_publication(connection: sa.Connection, book: DecisionBook, policy: Po
         DecisionRefused: it is not about this policy and its predecessor, this version was published otherwise, or the signer's role does not publish.
     """
     found, decision = publications(connection, book), signed.decision
-    problem = _problem(decision, policy, found)
+    problem = problem_of(decision, policy, found)
     if decision.kind is not DecisionKind.PUBLISH or decision.subject != policy.digest:
         problem = "is about something else than this policy"
     if not policy.signatories.publish:
@@ -142,11 +142,9 @@ def record_policy_review(
         DecisionRefused: it is about another policy or no document, or the signer's role does not review it.
     """
     decision = signed.decision
-    problem = None
-    if decision.kind is not DecisionKind.REVIEW_POLICY or decision.subject != policy.digest or DOCUMENT not in decision.binding:
-        problem = "is about something else than this policy and a document about it"
-    elif not _reviews(decision, policy):
-        problem = f"is recorded as {decision.role}, and the policy lets {_named(policy.signatories.review)} record it"
+    problem = review_problem(decision, policy)
+    if decision.subject != policy.digest:
+        problem = "is about something else than this policy"
     if problem is not None:
         raise DecisionRefused(problem, where=policy.label, hint="Look at signatories.review of the policy")
     return book.record(connection, signed, words, now=now)
@@ -155,14 +153,19 @@ def record_policy_review(
 def policy_reviews(connection: sa.Connection, book: DecisionBook, policy: Policy) -> tuple[Kept, ...]:
     """Reviews of any version of the policy that count, oldest first: signed in a role that the policy names."""
     read = book.of_kind(connection, DecisionKind.REVIEW_POLICY)
-    return tuple(kept for kept in read.valid if kept.decision.model_name == about(policy) and _reviews(kept.decision, policy))
+    return tuple(kept for kept in read.valid if review_problem(kept.decision, policy) is None)
 
 
-def _reviews(decision: Decision, policy: Policy) -> bool:
-    return decision.model_name == about(policy) and decision.role in policy.signatories.review
+def review_problem(decision: Decision, policy: Policy) -> str | None:
+    """Why a review does not count under `policy`; None when it does. It may be about any version of it."""
+    if decision.kind is not DecisionKind.REVIEW_POLICY or decision.model_name != about(policy) or DOCUMENT not in decision.binding:
+        return "is about something else than this policy and a document about it"
+    if decision.role not in policy.signatories.review:
+        return f"is recorded as {decision.role}, and the policy lets {_named(policy.signatories.review)} record it"
+    return None
 
 
-def _problem(decision: Decision, policy: Policy, found: Publications) -> str | None:
+def problem_of(decision: Decision, policy: Policy, found: Publications) -> str | None:
     """Why a publication does not count after those that were found before it; None when it does."""
     roles = found.signatories(policy)
     known = found.find(policy.label)
@@ -190,11 +193,11 @@ def _content(policy: Policy) -> str:
 
 def _policy_of(connection: sa.Connection, digest: str) -> Policy | None:
     content = connection.execute(sa.select(bindings.c.content).where(bindings.c.digest == digest)).scalar()
-    return None if content is None else _parsed(content, digest)
+    return None if content is None else parsed_policy(content, digest)
 
 
 @lru_cache(maxsize=64)
-def _parsed(content: str, digest: str) -> Policy | None:
+def parsed_policy(content: str, digest: str) -> Policy | None:
     """The policy in `content`; None where it is none, or has another digest."""
     try:
         policy = Policy.model_validate_json(content)

@@ -152,17 +152,25 @@ class DecisionBook:
         said = (opened.id, decision.kind.value, decision.model_name, decision.model_version, decision.subject)
         if said != (row.id, row.kind, row.model_name, row.model_version, row.subject):
             raise DecisionRefused("stands under other words than were signed", where=f"decision {row.id}", hint="Treat it as forged")
-        person = self.directory.find(decision.person)
-        if person is None or not _key_counted(person, opened.keyid, row.recorded_at):
-            raise DecisionRefused("was signed with a key that no longer counted", where=f"decision {row.id}")
-        if decision.role is not None and not person.held(decision.role, row.recorded_at.date()):
-            raise DecisionRefused(f"was made as {decision.role}, which this person is not", where=f"decision {row.id}")
-        if decision.role is None and decision.kind in NEEDS_ROLE:
-            raise DecisionRefused("was made in no role", where=f"decision {row.id}")
-        if abs(decision.made_at - row.recorded_at) > SKEW + WRITING:
-            raise DecisionRefused("was recorded at another time than it was made", where=f"decision {row.id}")
+        why = why_not_counted(opened, self.directory, row.recorded_at)
+        if why is not None:
+            raise DecisionRefused(why, where=f"decision {row.id}")
         _check_entry(connection, row, opened)
         return Kept(opened.id, decision, opened.keyid, row.recorded_at, row.sequence)
+
+
+def why_not_counted(signed: SignedDecision, directory: Directory, when: datetime) -> str | None:
+    """Why a verified signature does not count that was recorded at that time, by who its signer was then; None when it does."""
+    decision, person = signed.decision, directory.find(signed.decision.person)
+    if person is None or not _key_counted(person, signed.keyid, when):
+        return "was signed with a key that no longer counted"
+    if decision.role is not None and not person.held(decision.role, when.date()):
+        return f"was made as {decision.role}, which this person is not"
+    if decision.role is None and decision.kind in NEEDS_ROLE:
+        return "was made in no role"
+    if abs(decision.made_at - when) > SKEW + WRITING:
+        return "was recorded at another time than it was made"
+    return None
 
 
 def _check_today(signed: SignedDecision, person: Person, now: datetime) -> None:

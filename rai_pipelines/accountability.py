@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from rai_pipelines.assessments.base import Assess, AuditContext, Measured, Parameters
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.settings import Settings
+from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.subject import Subject
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def assess_governance_record(context: AuditContext, _: Parameters, *, settings: 
         submitters, owners = involved(book.directory, subject.submitted_by, subject.datasheet.answerable)
         approvals = [item for item in valid if item.decision.kind is DecisionKind.APPROVE and item.decision.model_version == subject.version.version]
         own = [item for item in approvals if item.decision.person in submitters | owners]
-        ledger = _ledger_figures(connection, book)
+        ledger = _ledger_figures(connection, book, subject.version)
         escalation = _minutes_since(connection, ESCALATION, book.ledger.clock())
         today = book.ledger.clock().date()
         months = live_months(connection, subject.version, today, own_month=context.month)
@@ -110,18 +111,23 @@ def assess_governance_record(context: AuditContext, _: Parameters, *, settings: 
     )
 
 
-def _ledger_figures(connection: sa.Connection, book: DecisionBook) -> tuple[Measurement, ...]:
-    """The newest entries of the chain; all of it is verified offline (`rai ledger verify`), by who does not trust this database."""
+def _ledger_figures(connection: sa.Connection, book: DecisionBook, version: ModelVersion) -> tuple[Measurement, ...]:
+    """The newest entries of the chain, and decisions that they name and the database has no more: a rejection that somebody deleted.
+
+    All of the chain is verified offline (`rai ledger verify`), by who does not trust this database.
+    """
     import sqlalchemy as sa
 
     from rai_pipelines.errors import LedgerError
-    from rai_pipelines.governance.database.tables import ledger_entries
+    from rai_pipelines.governance.database.tables import decisions, ledger_entries
     from rai_pipelines.governance.ledger.entry import GENESIS, hash_of, read_entry
 
     newest = connection.execute(sa.select(sa.func.max(ledger_entries.c.sequence))).scalar() or 0
     place = max(0, newest - NEWEST_ENTRIES)
     previous = connection.execute(sa.select(ledger_entries.c.hash).where(ledger_entries.c.sequence == place)).scalar() if place else GENESIS
     first, broken = place + 1, None
+    kept = set(connection.execute(sa.select(decisions.c.id).where(decisions.c.model_name == version.name)).scalars())
+    gone = 0
     for sequence, sealed, content in book.ledger.rows(after=place):
         place += 1
         try:
@@ -133,8 +139,13 @@ def _ledger_figures(connection: sa.Connection, book: DecisionBook) -> tuple[Meas
             broken = f"entry {sequence} does not follow the one before it, or is not what was sealed"
             break
         previous = sealed
+        about = entry.model_name == version.name and entry.model_version in (None, version.version)
+        gone += entry.kind == "decision" and about and entry.body.get("decision") not in kept
     note = broken or (f"entries from {first} on" if first > 1 else None)
-    return (Measurement(metric="ledger_holds", value=float(broken is None), n=max(place - first + 1, 0), note=note),)
+    return (
+        Measurement(metric="ledger_holds", value=float(broken is None), n=max(place - first + 1, 0), note=note),
+        Measurement(metric="decisions_gone", value=float(gone), n=max(place - first + 1, 0), note=note),
+    )
 
 
 def _minutes_since(connection: sa.Connection, name: str, now: datetime) -> Measurement:

@@ -75,7 +75,12 @@ def show(version: Version, as_json: AsJson = False) -> None:
     if as_json:
         print_json(shown)
         return
-    lines = [f"{version}: {shown.state}, since {shown.since}", shown.reason, f"Verdict after waivers: {shown.effective_verdict}"]
+    lines = [
+        f"{version}: {shown.state}, since {shown.since}",
+        shown.reason,
+        f"Verdict after waivers: {shown.effective_verdict}",
+        f"Policy: {shown.policy} ({shown.policy_status})",
+    ]
     lines += [f"  in the way: {reason}" for reason in shown.in_the_way]
     lines += [f"  {item.made_on} {item.kind} by {item.person}{f' as {item.role}' if item.role else ''}: {item.meaning}" for item in shown.decisions]
     lines += [f"    on condition: {condition}" for item in shown.decisions for condition in item.conditions]

@@ -23,6 +23,7 @@ from rai_pipelines.documents.policy_review import (
     VerdictChange,
     WaiverFact,
     newest_review_document,
+    was_written,
     write_review,
 )
 from rai_pipelines.errors import PolicyError
@@ -120,6 +121,9 @@ def _document_read(policy: Policy, settings: Settings) -> PolicyReviewDocument:
     if (utc_today() - document.until).days > OLDEST_DAYS:
         what = f"was not reviewed: the newest document is of {document.until.isoformat()}, older than {OLDEST_DAYS} days"
         raise PolicyError(what, where=policy.label, hint="Run: rai policy review, and read what it writes")
+    if not was_written(document, settings.policies_path):
+        what = "was not reviewed: what people read (policy_review.md, policy_review.html) is not what its JSON says"
+        raise PolicyError(what, where=policy.label, hint="Find out who changed it, and run: rai policy review")
     return document
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -9,12 +10,17 @@ from typing import Any
 
 import jsonschema
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from rai_pipelines.audit import build_auditor
 from rai_pipelines.cli.schemas import published_schemas
 from rai_pipelines.clock import utc_today
+from rai_pipelines.evidence.canonical import canonical_json
 from rai_pipelines.evidence.model import Status
+from rai_pipelines.governance.database.engine import open_governance
+from rai_pipelines.governance.database.tables import bindings, gates, judgements
+from rai_pipelines.governance.gate.binding import Binding
 from rai_pipelines.governance.keys import make_key
 from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines.policy.load import shipped_policy_path
@@ -169,3 +175,24 @@ def test_a_policy_file_swapped_after_it_was_published_approves_nothing_and_says_
     verdict = build_auditor(load_settings()).judge(VERSION)
     assert (verdict.policy_status.value, verdict.status.value) == ("refused", "non_compliant")
     assert "approved" not in build_auditor(home).registry.aliases("calls")
+
+
+def test_an_approval_of_a_binding_that_names_another_submitter_opens_no_pipeline(rai: Rai, home: Settings) -> None:
+    """The submitter may write to the database: a binding that says that somebody else submitted, a judgement about it, and their own signature."""
+    judged(home)
+    engine = open_governance(home)
+    with engine.begin() as connection:
+        binding = Binding.model_validate_json(connection.execute(sa.select(bindings.c.content)).scalar_one())
+        forged = binding.model_copy(update={"submitters": bind_to("validator")})
+        connection.execute(bindings.insert().values(digest=forged.digest, content=canonical_json(forged).decode()))
+        row = {name: value for name, value in connection.execute(sa.select(judgements)).one()._asdict().items() if name != "id"}
+        connection.execute(judgements.insert().values(**{**row, "binding_digest": forged.digest}))
+        connection.execute(gates.update().values(binding_digest=forged.digest))
+    engine.dispose()
+    assert "approved" in rai("review", "approve", "calls/1", "--as", "submitter", *LOOKED).out, "the database cannot tell"
+    refused = rai("gate", "calls/1")
+    assert refused.code == 1 and "who submitted or owns the version, is not what came to the gate" in refused.out
+
+
+def bind_to(person: str) -> tuple[str, ...]:
+    return ("sha256:" + hashlib.sha256(person.encode()).hexdigest(),)

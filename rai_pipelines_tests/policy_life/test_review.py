@@ -179,6 +179,16 @@ def test_a_review_counts_when_its_document_was_read_and_somebody_signed_for_it(s
     assert last_signed_review(settings, policy) is None, "whose signature it is can no longer be told"
 
 
+@pytest.mark.parametrize("form", ["md", "html", "json"])
+def test_nobody_signs_for_a_document_that_was_changed_in_one_of_its_forms(store: LocalEvidenceStore, tmp_path: Path, form: str) -> None:
+    settings, policy = Settings(home=tmp_path / "home"), read_policy()
+    appoint(settings)
+    _, paths = review_policy(policy, store, settings, NoFacts())
+    paths[form].write_bytes(paths[form].read_bytes().replace(b"2027", b"2037"))
+    with pytest.raises(PolicyError, match="is not what its JSON says"):
+        record_review(policy, settings, "kept", *SIGNED)
+
+
 def test_a_record_that_somebody_wrote_as_a_file_is_no_review(tmp_path: Path) -> None:
     settings, policy = Settings(home=tmp_path), read_policy()
     appoint(settings)

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from rai_pipelines.clock import utc_now
-from rai_pipelines.errors import DecisionRefused, EvidenceError
+from rai_pipelines.errors import DecisionRefused, EvidenceError, UnknownModelVersion
 from rai_pipelines.evidence.store import EvidenceStore
 from rai_pipelines.governance.database.engine import reading
 from rai_pipelines.governance.database.tables import gate_transitions, gates
@@ -19,9 +19,9 @@ from rai_pipelines.governance.decisions.publications import publications, standi
 from rai_pipelines.governance.decisions.statement import DecisionKind, SignedDecision, Words
 from rai_pipelines.governance.decisions.store import DecisionBook, Kept
 from rai_pipelines.governance.decisions.waivers import Waiver, WaiverStanding, apply_waivers, find_waiver, propose_waiver, waivers_of
-from rai_pipelines.governance.gate.binding import Binding, people_excluded, submitter_known
+from rai_pipelines.governance.gate.binding import Binding, identity_digests, people_excluded, submitter_known
 from rai_pipelines.governance.gate.record import GateState
-from rai_pipelines.governance.gate.rows import approved_before, keep_binding, keep_judgement, present, row_of, versions_where, write_row
+from rai_pipelines.governance.gate.rows import approved_before, class_asked, keep_binding, keep_judgement, present, row_of, versions_where, write_row
 from rai_pipelines.governance.gate.state import Facts, Standing, changes_by_itself_at, standing, worst_severity
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
 from rai_pipelines.governance.outbox import put
@@ -30,6 +30,7 @@ from rai_pipelines.policy.verdict import Verdict, VerdictStatus
 from rai_pipelines.policy.versions.published import any_published
 from rai_pipelines.policy.versions.standing import PolicyStanding
 from rai_pipelines.subjects.names import ModelVersion
+from rai_pipelines.subjects.registry import ModelRegistry
 
 ACTOR = "system:release_gate"
 REGISTRY = "registry"  # the outbox's kind for what the registry is told
@@ -162,6 +163,33 @@ class Gatekeeper:
             now = self.ledger.lock(connection)
             return self._work_out(connection, present(connection, self.store, version), now)
 
+    def settled(self, version: ModelVersion, registry: ModelRegistry) -> GateState | None:
+        """The state that follows now from what was judged and decided, whatever its row says; None when the version was never at the gate.
+
+        A version whose verdict or binding is gone, was altered, or names another submitter than the registry, loses its approval.
+
+        Raises:
+            RegistryUnavailable: nothing is known, and nothing is changed.
+        """
+        try:
+            submitters = set(identity_digests(registry.get(version).submitted_by))
+        except UnknownModelVersion:  # nobody can use it
+            submitters = set()
+        with self.engine.begin() as connection:
+            now = self.ledger.lock(connection)
+            row = row_of(connection, version)
+            if row is None:
+                return None
+            try:
+                brought = present(connection, self.store, version)
+                if not submitters <= set(brought[0].submitters):  # fewer: the run that named them may be gone
+                    hint = "Audit it again: people who submitted a version do not decide about it"
+                    raise EvidenceError("the registry names another submitter than the gate", where=str(version), hint=hint)
+                return self._work_out(connection, brought, now).standing.state
+            except EvidenceError as error:
+                alive = row.state in (GateState.APPROVED, GateState.AWAITING_REVIEW, GateState.EXPIRED)
+                return self._distrust(connection, version, str(error), now).standing.state if alive else GateState(row.state)
+
     def sweep(self, *, limit: int = SWEPT_AT_ONCE) -> list[Moved]:
         """Versions whose state changes by itself: an approval or a waiver has ended, or the policy is another one.
 
@@ -231,11 +259,13 @@ class Gatekeeper:
             stale = f"The policy in force approves nothing. {stands.problem}"
         elif verdict.policy_digest != self.policy.digest:
             stale = f"It was judged under {verdict.policy}, and the policy in force is another one ({self.policy.label}); audit it again"
+        made_ms = created_ms if created_ms is not None else row.created_ms
+        asked = class_asked(connection, version, verdict.risk_class, created_ms=made_ms)
         decided = self.book.about(connection, binding.digest)
         found = standing(
             Facts(
                 effective=effective.status,
-                risk_class=verdict.risk_class,
+                risk_class=asked,
                 rules=rules,
                 decisions=decided.valid,
                 excluded=excluded,
@@ -247,6 +277,9 @@ class Gatekeeper:
                 approved_binding=approved_before(connection, version),
             )
         )
+        if asked != verdict.risk_class and found.state is not GateState.APPROVED:
+            why = f"It declares risk class {verdict.risk_class}, and the version approved before it {asked}: people decide as for {asked}"
+            found = Standing(found.state, f"{found.reason}. {why}", found.approved_until)
         if decided.problems:
             found = Standing(found.state, f"{found.reason}. Not counted: {'; '.join(decided.problems[:3])}", found.approved_until)
         moved = row is None or row.state != found.state.value
@@ -262,7 +295,7 @@ class Gatekeeper:
             "verdict_digest": verdict.digest,
             "policy": f"{verdict.policy} {verdict.policy_digest}",
             "policy_digest": verdict.policy_digest,
-            "created_ms": created_ms if created_ms is not None else row.created_ms,
+            "created_ms": made_ms,
             "due_at": changes_by_itself_at(found, ends, now),
         }
         write_row(connection, version, row, values)

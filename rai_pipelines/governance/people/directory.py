@@ -15,6 +15,7 @@ from rai_pipelines.governance.people.identity import canonical_identity, usable_
 from rai_pipelines.policy.release_rules import Role
 from rai_pipelines.yaml_documents import read_yaml_document
 
+WRITABLE_BY_ALL = 0o002
 Identity = Annotated[str, AfterValidator(usable_identity)]
 
 
@@ -115,10 +116,12 @@ def read_directory(path: Path) -> Directory:
     """The people's file at `path`; nobody, when there is none (then nobody can approve).
 
     Raises:
-        PeopleError: it is not readable, a field is wrong, or one identity or key belongs to two people; names file and line.
+        PeopleError: it is not readable, anybody may write it, a field is wrong, or one identity or key belongs to two people; names file and line.
     """
     if not path.exists():
         return Directory(schema="rai.people/v1")
+    if path.stat().st_mode & WRITABLE_BY_ALL:
+        raise PeopleError("can be written by every user of this machine", where=str(path), hint=f"Run: chmod o-w {path.name}")
     return read_yaml_document(path, Directory, error=PeopleError)
 
 

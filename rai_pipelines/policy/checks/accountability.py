@@ -95,6 +95,7 @@ def judge_approvals(question: Question) -> Judgement:
         "signatures_valid_share": Band(low=1.0),
         "approvals_by_submitter_or_owner": Band(high=0.0),
         "decisions_not_in_ledger": Band(high=0.0),
+        "decisions_gone": Band(high=0.0),
         "ledger_holds": Band(low=1.0),
         "minutes_since_escalation": Band(high=threshold.escalation_minutes_max),
     }

@@ -23,6 +23,7 @@ HOLDS = {
     "signatures_valid_share": 1.0,
     "approvals_by_submitter_or_owner": 0.0,
     "decisions_not_in_ledger": 0.0,
+    "decisions_gone": 0.0,
     "ledger_holds": 1.0,
     "minutes_since_escalation": 3.0,
 }
@@ -97,6 +98,7 @@ def test_a_review_that_nobody_signed_is_missing_and_another_kind_does_not_stand_
         ("signatures_valid_share", 0.9, "fail"),
         ("approvals_by_submitter_or_owner", 1.0, "fail"),
         ("decisions_not_in_ledger", 1.0, "fail"),
+        ("decisions_gone", 1.0, "fail"),
         ("ledger_holds", 0.0, "fail"),
         ("minutes_since_escalation", 16.0, "fail"),
         ("minutes_since_escalation", None, "missing"),

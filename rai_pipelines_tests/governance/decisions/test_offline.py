@@ -75,14 +75,14 @@ def test_without_the_statements_the_decisions_do_not_hold(exported: Exported) ->
     assert all("was not exported, or was deleted" in problem for problem in found.problems)
 
 
-@pytest.mark.parametrize("place", range(7))
+@pytest.mark.parametrize("place", [0, 2, 6])
 def test_a_statement_that_is_gone_is_named_with_its_entry(exported: Exported, place: int) -> None:
     (problem, *more) = exported.verified(statements=exported.statements[:place] + exported.statements[place + 1 :]).problems
     assert problem.startswith(f"entry {json.loads(exported.statements[place])['sequence']}:")
     assert len(more) == (1 if place == 0 else 0), "without the first publication, the second has another predecessor"
 
 
-@pytest.mark.parametrize("place", range(7))
+@pytest.mark.parametrize("place", [0, 2, 6])
 def test_a_statement_with_an_altered_signature_or_content_does_not_hold(exported: Exported, place: int) -> None:
     envelope = json.loads(exported.statements[place])["envelope"]
     signature = [{**envelope["signatures"][0], "sig": "AA" + envelope["signatures"][0]["sig"][2:]}]

@@ -24,6 +24,8 @@ from rai_pipelines.policy.versions.published import publish as write_file
 from rai_pipelines.policy.versions.standing import PolicyStatus
 from rai_pipelines_tests.governance.office import WORDS, Office
 
+ON_ONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # what no database decides
+
 
 @pytest.fixture
 def office(engine: sa.Engine, tmp_path: Path) -> Office:
@@ -89,6 +91,7 @@ def test_a_version_is_published_by_a_named_person_over_its_digest_and_that_of_th
     assert entry.body["about"] == {"predecessor": office.policy.digest} and '"officer"' not in entry.model_dump_json()
 
 
+@ON_ONE
 @pytest.mark.parametrize("person", ["validator", "risk-owner", "owner"])
 def test_who_holds_no_role_that_the_policy_names_publishes_nothing(office: Office, person: str) -> None:
     with pytest.raises(DecisionRefused, match="takes ethics_officer"):
@@ -98,12 +101,14 @@ def test_who_holds_no_role_that_the_policy_names_publishes_nothing(office: Offic
     assert not found(office).any
 
 
+@ON_ONE
 def test_a_policy_that_names_nobody_is_published_by_nobody(office: Office) -> None:
     nobody = version(office, "1.0.1", signatories=Signatories())
     with pytest.raises(DecisionRefused, match="names no role"):
         office.publish(nobody)
 
 
+@ON_ONE
 @pytest.mark.parametrize("look_alike", ["оfficer", "officer\u200b", "0fficer"])
 def test_a_look_alike_identity_publishes_nothing(office: Office, look_alike: str) -> None:
     with pytest.raises(DecisionRefused, match="not this person"):
@@ -114,11 +119,13 @@ def test_a_look_alike_identity_publishes_nothing(office: Office, look_alike: str
     assert person.id == "officer", "the same letters in another form are the same person"
 
 
+@ON_ONE
 def test_somebody_elses_key_publishes_nothing(office: Office) -> None:
     with pytest.raises(DecisionRefused, match="not this person"):
         office.publish(office.policy, key="validator")
 
 
+@ON_ONE
 def test_a_changed_policy_takes_a_new_version(office: Office) -> None:
     office.publish(office.policy)
     with pytest.raises(DecisionRefused, match="give the changed policy a new version"):
@@ -127,6 +134,7 @@ def test_a_changed_policy_takes_a_new_version(office: Office) -> None:
         office.publish(office.policy)
 
 
+@ON_ONE
 def test_a_changed_file_cannot_choose_its_own_signatory(office: Office) -> None:
     office.publish(office.policy)
     taken = Policy.model_validate({**version(office, "1.1.0").model_dump(by_alias=True), "signatories": {"publish": ["validator"]}})
@@ -139,6 +147,7 @@ def test_a_changed_file_cannot_choose_its_own_signatory(office: Office) -> None:
     office.publish(version(office, "1.2.0", signatories=taken.signatories), "validator")
 
 
+@ON_ONE
 def test_a_publication_is_about_the_version_that_was_published_before_it(office: Office) -> None:
     office.publish(office.policy)
     office.publish(version(office, "1.1.0"))
@@ -189,12 +198,14 @@ def test_a_policy_published_by_writing_the_file_by_hand_approves_nothing(office:
     assert keeper.look(gate.version).standing.state is GateState.APPROVED
 
 
+@ON_ONE
 def test_a_file_put_beside_published_ones_approves_nothing(office: Office, tmp_path: Path) -> None:
     office.publish(office.policy)
     write_file(version(office, "1.1.0"), tmp_path / "policies")
     assert status(office, version(office, "1.1.0"), files=True) is PolicyStatus.REFUSED
 
 
+@ON_ONE
 def test_going_back_to_an_older_published_version_approves_nothing(office: Office) -> None:
     office.publish(office.policy)
     later = office.clock.now.date().replace(year=2027, month=1, day=1)
@@ -223,6 +234,7 @@ def test_a_publication_written_into_the_database_counts_for_nothing(office: Offi
     assert status(office) is PolicyStatus.PUBLISHED, "what was published before still is"
 
 
+@ON_ONE
 def test_the_signature_of_somebody_who_left_counts_for_what_they_published_in_time(office: Office) -> None:
     office.publish(office.policy)
     officer = next(person for person in office.people if person["id"] == "officer")
@@ -234,6 +246,7 @@ def test_the_signature_of_somebody_who_left_counts_for_what_they_published_in_ti
     assert status(office) is PolicyStatus.REFUSED
 
 
+@ON_ONE
 def test_a_verdict_under_a_refused_policy_is_never_compliant_and_no_waiver_makes_it_so(office: Office) -> None:
     from rai_pipelines.governance.decisions.waivers import apply_waivers
     from rai_pipelines.policy.verdict import judge

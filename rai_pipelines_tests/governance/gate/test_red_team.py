@@ -6,6 +6,7 @@ What such a person writes is written here by plain SQL, with the ledger entries 
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,20 @@ def office(engine: sa.Engine, tmp_path: Path) -> Office:
     return Office(engine, tmp_path)
 
 
-@pytest.fixture
-def registry(tmp_path: Path) -> MlflowRegistry:
-    made = MlflowRegistry(f"sqlite:///{tmp_path / 'mlflow.db'}")
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with two versions of `loans`, to be copied: making one takes long."""
+    folder = tmp_path_factory.mktemp("registry")
+    (folder / "model").mkdir()
+    made = MlflowRegistry(f"sqlite:///{folder / 'mlflow.db'}")
     for _ in range(2):
-        made.register("loans", tmp_path / "keys", tags={"rai.submitted_by": "ci"})
-    return made
+        made.register("loans", folder / "model", tags={"rai.submitted_by": "ci"})
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def registry(registered: Path, tmp_path: Path) -> MlflowRegistry:
+    return MlflowRegistry(f"sqlite:///{shutil.copy(registered, tmp_path / 'mlflow.db')}")
 
 
 def inserted(office: Office, signed: SignedDecision, *, recorded_at: datetime | None = None) -> None:

@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 
 def standing_in(settings: Settings, policy: Policy, today: date) -> PolicyStanding:
     """Whether `policy` may approve anything here on that day; what cannot be found out is refused."""
-    from rai_pipelines.governance.decisions.publications import publications, standing_of
+    from rai_pipelines.governance.decisions.publications import ever_published, publications, standing_of
 
     files = any_published(settings.policies_path)
     if not _has_database(settings) and not files:
         return PolicyStanding()
     try:
         with open_book(settings) as (connection, book):
-            return standing_of(policy, publications(connection, book), today, files=files)
+            found = publications(connection, book)
+            return standing_of(policy, found, today, files=files or (not found.any and ever_published(connection)))
     except (DatabaseError, PeopleError, KeyProblem) as error:
         problem = f"Whether {policy.label} was published could not be found out ({error}): nothing is approved under it"
         return PolicyStanding(status=PolicyStatus.REFUSED, problem=problem)

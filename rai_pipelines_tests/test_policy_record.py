@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from rai_pipelines.clock import utc_today
+from rai_pipelines.governance.database.engine import open_governance
+from rai_pipelines.governance.database.tables import decisions
 from rai_pipelines.governance.decisions.signer import Signer
 from rai_pipelines.governance.decisions.statement import Words
 from rai_pipelines.policy.load import read_policy
@@ -58,3 +62,15 @@ def test_a_database_that_does_not_answer_is_no_leave(settings: Settings, tmp_pat
     (tmp_path / "broken.db").write_bytes(b"no database at all, and long enough to be looked at" * 40)
     broken = Settings(home=tmp_path, governance_url=f"sqlite:///{tmp_path / 'broken.db'}")
     assert status(broken) is PolicyStatus.REFUSED
+
+
+def test_publications_deleted_with_their_files_do_not_make_it_development_again(settings: Settings) -> None:
+    publish_policy(read_policy(), settings, Signer("officer"), WORDS)
+    shutil.rmtree(settings.policies_path)
+    engine = open_governance(settings)
+    with engine.begin() as connection:
+        for name in connection.execute(sa.text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).scalars().all():
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        assert connection.execute(decisions.delete()).rowcount == 1
+    engine.dispose()
+    assert status(settings) is PolicyStatus.REFUSED, "the ledger still says so"

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from rai_pipelines.errors import DecisionRefused
 from rai_pipelines.evidence.canonical import canonical_json
-from rai_pipelines.governance.database.tables import bindings
+from rai_pipelines.governance.database.tables import bindings, ledger_entries
 from rai_pipelines.governance.decisions.statement import Decision, DecisionKind, SignedDecision, Words
 from rai_pipelines.governance.decisions.store import DecisionBook, Kept
 from rai_pipelines.policy.model import Policy
@@ -85,7 +85,7 @@ def standing_of(policy: Policy, found: Publications, today: date, *, files: bool
         policy: the one that was loaded.
         found: what was published.
         today: the day; a version that was published later replaces earlier ones on the day it takes effect.
-        files: whether files say that policies were published here.
+        files: whether files, or the ledger, say that policies were published here.
     """
     if not found.any and not files:
         return PolicyStanding()
@@ -105,6 +105,12 @@ def standing_of(policy: Policy, found: Publications, today: date, *, files: bool
     if mine is None or why is not None:
         return PolicyStanding(status=PolicyStatus.REFUSED, problem=f"{why}: nothing is approved under it")
     return PolicyStanding(status=PolicyStatus.PUBLISHED, decision=mine.kept.id)
+
+
+def ever_published(connection: sa.Connection) -> bool:
+    """Whether the ledger has an entry about a publication; reads all of it where there is none, so it is asked once in an audit."""
+    said = ledger_entries.c.content.like('%"decided":"publish"%')  # quotes within texts are escaped: only the field itself reads so
+    return connection.execute(sa.select(ledger_entries.c.sequence).where(said).limit(1)).first() is not None
 
 
 def what_is_published(policy: Policy, found: Publications) -> dict[str, str]:

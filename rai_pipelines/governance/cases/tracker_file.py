@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,6 +15,7 @@ from rai_pipelines.governance.cases.case import Case, CaseState, Tracker
 from rai_pipelines.policy.model import Severity
 from rai_pipelines.yaml_documents import read_yaml_document
 
+HOST = "RAI_TRACKER_HOST"
 EnvironmentName = Annotated[str, Field(pattern=r"^RAI_TRACKER_[A-Z0-9_]{1,40}$")]
 Ours = Literal["key", "kind", "severity", "model_name", "model_version", "model", "noticed_at", "incident_class", "report_due_at", "number"]
 
@@ -42,7 +44,7 @@ class TrackerFile(BaseModel):
     def _jira_has_a_project(self) -> Self:
         if self.tracker == "jira" and not self.project:
             raise ValueError("project: Jira needs the key of the project that cases are opened in")
-        if self.url.startswith("http://") and not self.url.startswith(("http://127.0.0.1", "http://localhost")):
+        if self.url.startswith("http://") and urlsplit(self.url).hostname not in ("127.0.0.1", "localhost"):
             raise ValueError("url: https, so that the token is not sent in the clear")
         return self
 
@@ -66,11 +68,15 @@ def open_tracker(path: Path | None) -> Tracker | None:
 
     Raises:
         DocumentError: the file cannot be used.
-        SettingsError: a variable that it names is not set.
+        SettingsError: a variable that it names is not set, or RAI_TRACKER_HOST names another host: who may write the file could otherwise have
+            the token sent to themselves.
     """
     if path is None or not path.exists():
         return None
     file = read_yaml_document(path, TrackerFile, error=DocumentError)
+    allowed, address = os.environ.get(HOST), urlsplit(file.url)
+    if allowed and allowed.lower() not in (address.hostname, address.netloc.lower()):
+        raise SettingsError(f"is {allowed!r}, and {path.name} names {address.hostname!r}", where=HOST, hint="Find out who changed the file")
     authorisation = (_from_environment(file.user), _from_environment(file.token))
     if file.tracker == "jira":
         from rai_pipelines.governance.cases.jira import JiraTracker

@@ -7,7 +7,7 @@ of TUF: who writes a policy file cannot choose who signs for it. The policy itse
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import lru_cache
 
@@ -35,10 +35,14 @@ class Publication:
 
 @dataclass(frozen=True)
 class Publications:
-    """Every publication that counts, oldest first, and what is wrong with the others."""
+    """Every publication that counts, oldest first, and what is wrong with the others.
+
+    `lost` is whether one was recorded that can no longer be verified: nothing after it is then the first.
+    """
 
     valid: tuple[Publication, ...] = ()
     problems: tuple[str, ...] = ()
+    lost: bool = False
 
     @property
     def any(self) -> bool:
@@ -54,7 +58,12 @@ class Publications:
         return next((item for item in reversed(self.valid) if item.policy.policy.id == policy_id), None)
 
     def signatories(self, policy: Policy) -> tuple[str, ...]:
-        """Roles of which one publishes `policy` next: named by its predecessor, else by whatever was published last, else by itself."""
+        """Roles of which one publishes `policy` next: named by its predecessor, else by whatever was published last, else by itself.
+
+        Nobody does, where all that was published can no longer be verified: whoever removes a key from the folder becomes no signatory by it.
+        """
+        if not self.valid and self.lost:
+            return ()
         authority = self.predecessor(policy.policy.id) or (self.valid[-1] if self.valid else None)
         return (policy if authority is None else authority.policy).signatories.publish
 
@@ -69,13 +78,15 @@ def publications(connection: sa.Connection, book: DecisionBook) -> Publications:
     read = book.of_kind(connection, DecisionKind.PUBLISH)
     found = Publications(problems=read.problems)
     for kept in read.valid:
+        lost = found.lost or any(sequence < kept.sequence for sequence in read.lost)
+        found = replace(found, lost=lost)
         policy = _policy_of(connection, kept.decision.subject)
         problem = "is about a policy that is not kept here, or was altered" if policy is None else problem_of(kept.decision, policy, found)
         if policy is None or problem is not None:
-            found = Publications(found.valid, (*found.problems, f"decision {kept.id[:19]}… {problem}"))
+            found = replace(found, problems=(*found.problems, f"decision {kept.id[:19]}… {problem}"), lost=lost or policy is None)
         else:
-            found = Publications((*found.valid, Publication(kept, policy)), found.problems)
-    return found
+            found = replace(found, valid=(*found.valid, Publication(kept, policy)))
+    return replace(found, lost=found.lost or bool(read.lost))
 
 
 def standing_of(policy: Policy, found: Publications, today: date, *, files: bool = False) -> PolicyStanding:
@@ -134,8 +145,12 @@ def record_publication(connection: sa.Connection, book: DecisionBook, policy: Po
         problem = "names no role whose holders publish it (signatories.publish), so nobody could publish the version after it"
     if problem is not None:
         raise DecisionRefused(problem, where=policy.label, hint="Look with: rai policy check FILE, and sign again")
-    if connection.execute(sa.select(bindings.c.digest).where(bindings.c.digest == policy.digest)).first() is None:
+    kept = connection.execute(sa.select(bindings.c.content).where(bindings.c.digest == policy.digest)).scalar()
+    if kept is None:
         connection.execute(bindings.insert().values(digest=policy.digest, content=_content(policy)))
+    elif parsed_policy(kept, policy.digest) is None:
+        hint = "Find out who wrote to the database, and publish it under another version"
+        raise DecisionRefused("something else is kept under its digest", where=policy.label, hint=hint)
     return book.record(connection, signed, words, now=now)
 
 

@@ -49,6 +49,7 @@ class Read:
     valid: tuple[Kept, ...]
     problems: tuple[str, ...] = ()
     unrecorded: tuple[str, ...] = ()  # ids of those among the problems that the ledger does not know
+    lost: tuple[int, ...] = ()  # entries of the ledger about the others: decisions that were recorded, and no longer verify
 
     def of(self, *kinds: DecisionKind) -> tuple[Kept, ...]:
         """Those of these kinds."""
@@ -134,13 +135,17 @@ class DecisionBook:
         valid: list[Kept] = []
         problems: list[str] = []
         unrecorded: list[str] = []
+        lost: list[int] = []
         for row in rows:
             try:
                 valid.append(self._kept(connection, row))
             except DecisionRefused as error:
                 problems.append(f"decision {row.id[:19]}… {error.what}")
-                unrecorded += [row.id] if isinstance(error, NotRecorded) else []
-        return Read(tuple(valid), tuple(problems), tuple(unrecorded))
+                if isinstance(error, NotRecorded):
+                    unrecorded.append(row.id)
+                elif _is_named(connection, row):
+                    lost.append(row.sequence)
+        return Read(tuple(valid), tuple(problems), tuple(unrecorded), tuple(lost))
 
     def _kept(self, connection: sa.Connection, row: Any) -> Kept:
         """The row as what was signed; its columns only find it and have to say the same, and so does the ledger.
@@ -208,6 +213,15 @@ def _check_entry(connection: sa.Connection, row: Any, opened: SignedDecision) ->
         raise NotRecorded("is not what the ledger says", where=f"decision {row.id}", hint="Verify an export of the ledger")
     if not before <= entry.recorded_at == row.recorded_at:
         raise NotRecorded("is dated otherwise than in the ledger", where=f"decision {row.id}", hint="Verify an export of the ledger")
+
+
+def _is_named(connection: sa.Connection, row: Any) -> bool:
+    """Whether the entry under the number of the row is about it: whoever adds rows can number them as they like, and entries only at the end."""
+    content = connection.execute(sa.select(ledger_entries.c.content).where(ledger_entries.c.sequence == row.sequence)).scalar()
+    try:
+        return content is not None and read_entry(content).body.get("decision") == row.id
+    except LedgerError:
+        return False
 
 
 def _key_counted(person: Person, keyid: str, when: datetime) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,8 +188,6 @@ def test_publishing_the_version_gives_it_leave(office: Office) -> None:
 
 
 def test_a_policy_published_by_writing_the_file_by_hand_approves_nothing(office: Office, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     write_file(office.policy, tmp_path / "policies")
     keeper = replace(office.keeper, published=tmp_path / "policies")
     verdict = office.verdict(risk="low")
@@ -244,6 +243,42 @@ def test_the_signature_of_somebody_who_left_counts_for_what_they_published_in_ti
     assert status(office) is PolicyStatus.REFUSED, "they were no officer any more"
     officer |= {"keys": []}
     assert status(office) is PolicyStatus.REFUSED
+
+
+def test_a_publication_that_can_no_longer_be_verified_lets_nobody_begin_anew(office: Office) -> None:
+    office.publish(office.policy)
+    (office.keys / "officer.pub.json").rename(office.folder / "officer.pub.json")
+    assert status(office) is PolicyStatus.REFUSED
+    taken = Policy.model_validate({**version(office, "1.1.0").model_dump(by_alias=True), "signatories": {"publish": ["validator"]}})
+    for own in (taken, Policy.model_validate({**taken.model_dump(by_alias=True), "policy": {**taken.policy.model_dump(), "id": "another"}})):
+        with pytest.raises(DecisionRefused, match="takes nobody"):
+            office.publish(own, "validator")
+    inserted(office, office.publication(taken, "validator"), taken)
+    assert status(office, taken) is PolicyStatus.REFUSED
+    (office.folder / "officer.pub.json").rename(office.keys / "officer.pub.json")
+    assert (status(office), status(office, taken)) == (PolicyStatus.PUBLISHED, PolicyStatus.REFUSED)
+
+
+def test_rows_that_somebody_adds_take_no_leave_away(office: Office) -> None:
+    office.publish(office.policy)
+    made = office.publication(version(office, "1.1.0"))
+    forged = {**made.envelope, "signatures": [{**made.envelope["signatures"][0], "sig": "00" * 64}]}
+    inserted(office, replace(made, envelope=forged), version(office, "1.1.0"))
+    with office.engine.begin() as connection:
+        row = {**connection.execute(sa.select(decisions).where(decisions.c.sequence == 1)).one()._asdict(), "id": "sha256:" + "0" * 64}
+        connection.execute(decisions.insert().values(**row))
+    assert status(office) is PolicyStatus.PUBLISHED and len(found(office).problems) == 2
+    office.publish(version(office, "1.2.0"))
+    assert status(office, version(office, "1.2.0")) is PolicyStatus.PUBLISHED
+
+
+@ON_ONE
+def test_something_else_kept_under_the_digest_of_a_policy_is_told_before_it_is_published(office: Office) -> None:
+    with office.engine.begin() as connection:
+        connection.execute(bindings.insert().values(digest=office.policy.digest, content="{}"))
+    with pytest.raises(DecisionRefused, match="something else is kept under its digest"):
+        office.publish(office.policy)
+    assert status(office) is PolicyStatus.UNPUBLISHED
 
 
 @ON_ONE

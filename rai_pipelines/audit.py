@@ -19,6 +19,7 @@ from rai_pipelines.policy.findings import Finding
 from rai_pipelines.policy.load import policy_in_force
 from rai_pipelines.policy.model import Control, Policy
 from rai_pipelines.policy.verdict import Asked, Verdict, judge, judge_control
+from rai_pipelines.policy_record import standing_in
 from rai_pipelines.settings import Settings
 from rai_pipelines.steps import Step, assessment_of, budget_of, steps
 from rai_pipelines.subjects.datasheet import Datasheet
@@ -33,12 +34,13 @@ EARLIER_VERSIONS = 100  # looked through for the one that was audited before
 
 @dataclass
 class Auditor:
-    """Everything one audit needs. Holds no state but a cache of the subject at hand."""
+    """Everything one audit needs. Holds no state but a cache of the subject at hand. `month` is the one (`2026-11`) that the audit was asked for."""
 
     settings: Settings
     registry: ModelRegistry
     store: EvidenceStore
     policy: Policy
+    month: str | None = None
     _contexts: dict[str, AuditContext] = field(default_factory=dict, repr=False)
     _models: dict[Path, LoadedModel | ModelError] = field(default_factory=dict, repr=False)
 
@@ -65,7 +67,8 @@ class Auditor:
         """Run one assessment within its budget, keep its evidence, and return it. `on_progress` hears how much was asked of the model."""
         step = steps()[step_name]
         try:
-            context = replace(self.context(version), evidence=self.collect(version, step.after), previous=self._previous(version, step.name))
+            collected, previous = self.collect(version, step.after), self._previous(version, step.name)
+            context = replace(self.context(version), evidence=collected, previous=previous, month=self.month)
         except (RegistryUnavailable, UnknownModelVersion):
             raise
         except RaiError as error:
@@ -84,7 +87,8 @@ class Auditor:
         evidence = self.collect(version, tuple(steps()))
         today = day or utc_today()
         look = self._look(version, evidence.get("bias_assessment"), today)
-        verdict = judge(self.policy, evidence, model_name=version.name, model_version=version.version, day=today, look=look)
+        standing = standing_in(self.settings, self.policy, utc_today())
+        verdict = judge(self.policy, evidence, model_name=version.name, model_version=version.version, day=today, look=look, standing=standing)
         self.store.put(verdict, kind=VERDICT, folder=version.key, status=Status.COMPLETE)
         return verdict
 

@@ -5,34 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rai_pipelines.audit import Auditor
-from rai_pipelines.errors import DecisionRefused, KeyProblem
+from rai_pipelines.errors import DecisionRefused
+from rai_pipelines.governance.decisions.signer import Signer, at_the_desk, role_of
 from rai_pipelines.governance.decisions.statement import Decision, DecisionKind, Words, digest_of_words, sign_decision
 from rai_pipelines.governance.gate.record import GateRecord, GateState
-from rai_pipelines.governance.people.directory import Directory, Person, require_person
+from rai_pipelines.governance.people.directory import Directory
 from rai_pipelines.release import open_gate, open_gatekeeper, tell_registry
 from rai_pipelines.steps import steps
 from rai_pipelines.subjects.names import ModelVersion
 
 if TYPE_CHECKING:
-    from securesystemslib.signer import CryptoSigner
-
     from rai_pipelines.governance.decisions.reviews import ReviewKind
     from rai_pipelines.governance.decisions.store import Kept
     from rai_pipelines.governance.decisions.waivers import Waiver, WaiverStanding
     from rai_pipelines.governance.gate.keeper import Gate
-
-
-@dataclass(frozen=True)
-class Signer:
-    """Somebody at the desk: who they are, the role they decide in (None: the one that is asked for), and the key they sign with."""
-
-    person: str
-    role: str | None = None
-    key: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +101,7 @@ def decide(auditor: Auditor, version: ModelVersion, kind: DecisionKind, signer: 
     with open_gatekeeper(auditor) as keeper:
         gate = keeper.look(version)
         binding = gate.binding
-        person, key = _at_the_desk(auditor, keeper.book.directory, signer)
+        person, key = at_the_desk(auditor.settings.keys_path, keeper.book.directory, signer)
         wanted = auditor.policy.release.of_risk(gate.measured.risk_class).quorum.roles
         decision = Decision(
             kind=kind,
@@ -121,7 +110,7 @@ def decide(auditor: Auditor, version: ModelVersion, kind: DecisionKind, signer: 
             subject=binding.digest,
             binding=binding.listed,
             person=person.id,
-            role=_role(person, signer.role, wanted) if kind is DecisionKind.APPROVE else None,
+            role=role_of(person, signer.role, wanted) if kind is DecisionKind.APPROVE else None,
             words=digest_of_words(words),
             made_at=keeper.ledger.clock(),
         )
@@ -166,14 +155,14 @@ def find_waiver(auditor: Auditor, beginning: str) -> Waiver:
 def sign_waiver(auditor: Auditor, waiver: Waiver, signer: Signer, words: Words) -> WaiverStanding:
     """Sign a proposed waiver, and tell the registry what follows for the versions that it covers."""
     with open_gatekeeper(auditor) as keeper:
-        person, key = _at_the_desk(auditor, keeper.book.directory, signer)
+        person, key = at_the_desk(auditor.settings.keys_path, keeper.book.directory, signer)
         decision = Decision(
             kind=DecisionKind.WAIVE,
             model_name=waiver.model_name,
             model_version=waiver.model_version,
             subject=waiver.digest,
             person=person.id,
-            role=_role(person, signer.role, auditor.policy.release.waiver.quorum.roles),
+            role=role_of(person, signer.role, auditor.policy.release.waiver.quorum.roles),
             words=digest_of_words(words),
             made_at=keeper.ledger.clock(),
         )
@@ -200,7 +189,7 @@ def review(auditor: Auditor, version: ModelVersion, kind: ReviewKind, signer: Si
 
     subject = auditor.context(version).subject
     with open_gatekeeper(auditor) as keeper:
-        person, key = _at_the_desk(auditor, keeper.book.directory, signer)
+        person, key = at_the_desk(auditor.settings.keys_path, keeper.book.directory, signer)
         require_may_review(kind, person, *involved(keeper.book.directory, subject.submitted_by, subject.datasheet.answerable))
         about = digests_reviewed(kind, auditor.collect(version, tuple(steps())), subject.datasheet.digest)
         decision = Decision(
@@ -220,34 +209,3 @@ def review(auditor: Auditor, version: ModelVersion, kind: ReviewKind, signer: Si
     auditor.measure("signed_reviews", version)
     auditor.judge(version)
     return open_gate(auditor, version)
-
-
-def _at_the_desk(auditor: Auditor, directory: Directory, signer: Signer) -> tuple[Person, CryptoSigner]:
-    """The person and their key: the one named, or the one in the keys folder that is theirs."""
-    from rai_pipelines.governance.keys import PUBLIC_SUFFIX, SECRET_SUFFIX, load_signer, read_public_key
-
-    person = require_person(directory, signer.person)
-    if signer.key is not None:
-        return person, load_signer(signer.key)
-    folder = auditor.settings.keys_path
-    for path in sorted(folder.glob(f"*{SECRET_SUFFIX}")):
-        public = path.with_name(path.name.removesuffix(SECRET_SUFFIX) + PUBLIC_SUFFIX)
-        if public.exists() and str(read_public_key(public).keyid) in {key.id for key in person.keys}:
-            return person, load_signer(path)
-    raise KeyProblem(
-        "has no signing key here", where=repr(person.id), hint="Make one with: rai keys init NAME, list it in the people's file, or give --key"
-    )
-
-
-def _role(person: Person, named: str | None, wanted: Sequence[str]) -> str:
-    """The role that a person decides in: the one named, the only one they hold, or the only one they hold that is asked for.
-
-    Raises:
-        DecisionRefused: it is not clear which.
-    """
-    if named is not None:
-        return named
-    held = [role for role in person.roles if role in wanted] or list(person.roles)
-    if len(held) != 1:
-        raise DecisionRefused(f"could decide as {' or '.join(held) or 'nobody'}", where=repr(person.id), hint="Say which with --role")
-    return held[0]

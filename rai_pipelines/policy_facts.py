@@ -77,7 +77,7 @@ def open_review_case(auditor: Auditor, document: PolicyReviewDocument) -> int:
             kind="policy_review",
             severity=Severity.MEDIUM,
             title=f"Review {document.policy} by {document.due_on.isoformat()}",
-            description=f"The review document is assembled ({document.digest}). Read it, decide, and record it: rai policy review --record kept",
+            description=f"The review document is assembled ({document.digest}). Read it, decide, and sign: rai policy review --record kept --as ID",
             noticed_at=keeper.ledger.clock(),
         )
         return CaseBook(keeper.engine, keeper.ledger).request(request).id

@@ -19,6 +19,7 @@ from rai_pipelines.subjects.names import ModelVersion
 
 if TYPE_CHECKING:
     from rai_pipelines.documents.card import ModelCard
+    from rai_pipelines.governance.gate.binding import Binding
     from rai_pipelines.governance.gate.keeper import Gatekeeper
 
 AUDIT_RUN = "audit_run"
@@ -57,16 +58,25 @@ def open_gate(auditor: Auditor, version: ModelVersion) -> GateRecord:
     Raises:
         RegistryUnavailable, DatabaseError: run again; nothing is lost and nothing happens twice.
     """
-    from rai_pipelines.governance.gate.binding import bind
-
     verdict = require_verdict(auditor, version)
     with open_gatekeeper(auditor) as keeper:
-        registered = auditor.registry.get(version)
-        sheet = _datasheet(auditor, version)
-        evidence = auditor.collect(version, tuple(steps()))
-        binding = bind(verdict, evidence, submitters=registered.submitted_by, owners=sheet.answerable if sheet else (), moving=MOVING)
-        keeper.take_verdict(verdict, binding, created_ms=registered.created_ms)
+        created_ms = auditor.registry.get(version).created_ms
+        keeper.take_verdict(verdict, binding_of(auditor, version, verdict), created_ms=created_ms, month=auditor.month)
         return tell_registry(auditor, keeper, version)
+
+
+def binding_of(auditor: Auditor, version: ModelVersion, verdict: Verdict) -> Binding:
+    """What a signature about `version` is bound to now: from the newest evidence, and from who submitted and owns it.
+
+    Raises:
+        EvidenceError: evidence was made of different states of a table, or was altered.
+        RegistryUnavailable: nothing can be found out.
+    """
+    from rai_pipelines.governance.gate.binding import bind
+
+    submitters, sheet = auditor.registry.get(version).submitted_by, _datasheet(auditor, version)
+    evidence = auditor.collect(version, tuple(steps()))
+    return bind(verdict, evidence, submitters=submitters, owners=sheet.answerable if sheet else (), moving=MOVING)
 
 
 def tell_registry(auditor: Auditor, keeper: Gatekeeper, version: ModelVersion) -> GateRecord:
@@ -84,7 +94,7 @@ def tell_registry(auditor: Auditor, keeper: Gatekeeper, version: ModelVersion) -
     def hear(record: GateRecord) -> None:
         told[record.model_version] = record
 
-    deliver = registry_deliveries(keeper.engine, auditor.registry, hear)
+    deliver = registry_deliveries(keeper.engine, auditor.registry, hear, settle=keeper.settled)
     problems = [item.problem for item in drain(keeper.engine, deliver, now=keeper.clock(), key=registry_key(version)) if item.problem]
     record = told.get(version.version) or read_record(keeper.engine, version)  # another process may be telling it just now
     auditor.store.put(record, kind="release_gate", folder=version.key, status=Status.COMPLETE)
@@ -112,7 +122,8 @@ def open_gatekeeper(auditor: Auditor) -> Iterator[Gatekeeper]:
     engine = open_governance(settings)
     try:
         with answering(engine):
-            yield Gatekeeper(engine, DecisionBook(Ledger(engine), directory, keys), auditor.policy, auditor.store)
+            book = DecisionBook(Ledger(engine), directory, keys)
+            yield Gatekeeper(engine, book, auditor.policy, auditor.store, published=settings.policies_path)
     finally:
         engine.dispose()
 

@@ -72,7 +72,7 @@ def _outside(keeper: Gatekeeper, auditor: Auditor, problems: list[str]) -> tuple
     from rai_pipelines.governance.outbox import drain
 
     book, moved = CaseBook(keeper.engine, keeper.ledger), []
-    deliver = dict(registry_deliveries(keeper.engine, auditor.registry))
+    deliver = dict(registry_deliveries(keeper.engine, auditor.registry, settle=keeper.settled))
     try:
         tracker = open_tracker(auditor.settings.tracker_path)
         deliver |= case_deliveries(book, tracker)

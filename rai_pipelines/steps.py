@@ -121,14 +121,12 @@ def assessment_of(name: str, policy: Policy, settings: Settings, budget: Budget 
                 interval_level=policy.statistics.interval_level, training_record_hosts=settings.training_record_hosts, **_short_review(policy)
             )
         case "policy_review":
-            from rai_pipelines.assessments.oversight.policy_review import PolicyReviewParameters, assess_policy_review
-            from rai_pipelines.policy.versions.reviews import last_review, review_due_on
+            from rai_pipelines.assessments.oversight.policy_review import PolicyReviewParameters
+            from rai_pipelines.policy_record import policy_review_assessment
 
-            last = last_review(policy.policy.id, settings.policies_path)
-            return assess_policy_review, PolicyReviewParameters(
-                due_on=review_due_on(policy.policy, last),
-                last_reviewed_on=last.reviewed_on if last is not None else None,
-                last_review_digest=last.digest if last is not None else None,
+            header = policy.policy
+            return policy_review_assessment(settings, policy), PolicyReviewParameters(
+                review_by=header.review_by, review_every_days=header.review_every_days
             )
         case "documentation_check":
             from rai_pipelines.assessments.documentation import DocumentationParameters, assess_documentation

@@ -123,6 +123,7 @@ def test_a_record_that_holds_says_so_and_that_nobody_looked_for_overdue_decision
         "approvals_by_submitter_or_owner": 0.0,
         "decisions_not_in_ledger": 0.0,
         "ledger_holds": 1.0,
+        "decisions_gone": 0.0,
         "minutes_since_escalation": None,
     }
     room.office.approve(room.office.audited(), "validator", "risk-owner")
@@ -143,6 +144,7 @@ def tampered(room: Room, statement: str) -> None:
     [
         ("UPDATE decisions SET kind = 'reject' WHERE rowid = 1", "signatures_valid_share", 0.5),
         ("UPDATE decisions SET sequence = 1 WHERE rowid = 1", "decisions_not_in_ledger", 1.0),
+        ("DELETE FROM decisions WHERE rowid = 1", "decisions_gone", 1.0),
         ("UPDATE ledger_entries SET content = replace(content, 'approve', 'approvE') WHERE sequence = 3", "ledger_holds", 0.0),
         ("DELETE FROM ledger_entries WHERE sequence = 2", "ledger_holds", 0.0),
     ],

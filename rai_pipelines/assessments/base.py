@@ -61,6 +61,7 @@ class AuditContext:
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     previous: Mapping[str, Evidence] = field(default_factory=dict)  # of the version audited before this one, by assessment
     table_memory_limit: str = "2GB"
+    month: str | None = None  # 2026-11: the month that this audit was asked for, where one was
     own_libraries: bool = False  # whether models run with the libraries that they name, not with the auditor's
     _tables: dict[str, TableSource] = field(default_factory=dict, compare=False, repr=False)
 

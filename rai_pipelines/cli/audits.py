@@ -120,9 +120,8 @@ def print_verdict(found: Verdict) -> None:
 
     title = f"{found.model_name}/{found.model_version}: {found.status.value.replace('_', ' ')}"
     out.print(Text(title, style=STYLES[found.status.value]))
-    out.print(
-        f"under {found.policy}, judged for {found.judged_for}, risk class {found.risk_class} so tier {found.tier.value}", style="dim", markup=False
-    )
+    under = f"under {found.policy} ({found.policy_status.value}), judged for {found.judged_for}"
+    out.print(f"{under}, risk class {found.risk_class} so tier {found.tier.value}", style="dim", markup=False)
     table = Table(box=None, pad_edge=False, show_edge=False)
     for column in ("control", "outcome", "why"):
         table.add_column(column, overflow="fold")

@@ -83,10 +83,16 @@ def _writable(settings: Settings) -> str:
 
 
 def _policy(settings: Settings) -> str:
+    from rai_pipelines.clock import utc_today
+    from rai_pipelines.errors import PolicyError
     from rai_pipelines.policy.load import policy_in_force
+    from rai_pipelines.policy_record import standing_in
 
     policy = policy_in_force(settings)
-    return f"{policy.label} {policy.digest}"
+    standing = standing_in(settings, policy, utc_today())
+    if standing.problem is not None:
+        raise PolicyError(standing.problem, where=policy.label, hint="Publish it (rai policy publish FILE --as ID), or load what is published")
+    return f"{policy.label} {policy.digest} ({standing.status.value})"
 
 
 def _registry(settings: Settings) -> str:

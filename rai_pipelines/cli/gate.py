@@ -62,10 +62,22 @@ def gate(version: Version, junit: Junit = None, sarif: Sarif = None, as_json: As
 
 
 def changed_since(auditor: Auditor, version: ModelVersion, binding: Binding) -> str | None:
-    """Why what the registry holds now is not what came to the gate; None when it is."""
+    """Why what the registry and the evidence store hold now is not what came to the gate; None when it is.
+
+    The whole binding is made again, with who submitted and owns the version: a row of the database that says otherwise gives no leave.
+    """
+    from rai_pipelines.errors import EvidenceError
+    from rai_pipelines.release import binding_of, require_verdict
+
     subject = auditor.context(version).subject
     if subject.model_digest != binding.model_digest:
         return "The model files in the registry are not those that were judged"
     if subject.datasheet.digest != binding.datasheet_digest:
         return "The datasheet is not the one that was judged"
+    try:
+        made = binding_of(auditor, version, require_verdict(auditor, version))
+    except EvidenceError as error:
+        return f"What was judged cannot be read: {error}"
+    if made.digest != binding.digest:
+        return "The evidence, or who submitted or owns the version, is not what came to the gate"
     return None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rai_pipelines.cli.common import AsJson, err, out, print_json, printable
-from rai_pipelines.errors import KeyProblem, LedgerError
+from rai_pipelines.errors import KeyProblem, LedgerError, PeopleError
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Key
@@ -21,6 +23,12 @@ KeyName = Annotated[str, typer.Argument(help="Name of the key's files.")]
 Exported = Annotated[Path, typer.Argument(help="File written by: rai ledger export")]
 PublicKeys = Annotated[list[Path] | None, typer.Option("--key", help="Public key file (NAME.pub.json) that is trusted; may be given again.")]
 Checkpoints = Annotated[Path | None, typer.Option("--checkpoints", help="Folder of signed checkpoints that were kept outside the database.")]
+
+
+Decisions = Annotated[Path | None, typer.Option("--decisions", help="Signed decisions behind it; left out: FILE ending in .decisions.jsonl.")]
+People = Annotated[Path | None, typer.Option("--people", help="Whose keys are whose, and their roles; left out: RAI_PEOPLE_FILE.")]
+Signers = Annotated[Path | None, typer.Option("--signers", help="Folder with the public keys of people; left out: RAI_KEYS_DIR.")]
+SIGNED = ".decisions.jsonl"
 
 
 def register(app: typer.Typer) -> None:
@@ -81,47 +89,68 @@ def write_checkpoint() -> None:
     )
 
 
-def export_ledger(target: Annotated[Path, typer.Argument(help="File to write, one entry a line.")]) -> None:
-    """Write the ledger to a file that `rai ledger verify` reads without any database."""
+def export_ledger(target: Annotated[Path, typer.Argument(help="File to write, one entry a line.")], decisions: Decisions = None) -> None:
+    """Write the ledger, and the signed decisions behind it, to files that `rai ledger verify` reads without any database."""
     from rai_pipelines.governance.database.engine import open_governance
+    from rai_pipelines.governance.decisions.offline import export_decisions
     from rai_pipelines.governance.ledger.storage import Ledger
     from rai_pipelines.settings import load_settings
 
+    beside = decisions or target.with_suffix(SIGNED)
     engine = open_governance(load_settings())
     try:
         with target.open("w", encoding="utf-8", newline="\n") as stream:
             written = Ledger(engine).export(stream)
+        with beside.open("w", encoding="utf-8", newline="\n") as stream:
+            signed = export_decisions(engine, stream, until=written)
     except OSError as error:
         raise LedgerError(f"cannot be written ({error.strerror})", where=str(target), hint="Choose another file") from error
     finally:
         engine.dispose()
-    out.print(f"{written} entries in {target}", markup=False, soft_wrap=True)
+    out.print(f"{written} entries in {target}, {signed} signed decisions in {beside}", markup=False, soft_wrap=True)
 
 
-def verify(exported: Exported, keys: PublicKeys = None, checkpoints: Checkpoints = None, as_json: AsJson = False) -> None:
-    """Verify an exported ledger offline. Exit codes: 0 it is what was signed, 1 it is not, or that could not be found out."""
-    from rai_pipelines.governance.keys import PUBLIC_SUFFIX, read_public_key
+def verify(
+    exported: Exported,
+    *,
+    keys: PublicKeys = None,
+    checkpoints: Checkpoints = None,
+    decisions: Decisions = None,
+    people: People = None,
+    signers: Signers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify an exported ledger and the signatures behind it offline. Exit codes: 0 it is what was signed, 1 it is not, or that is not known."""
+    from rai_pipelines.governance.decisions.offline import SignatureCheck
+    from rai_pipelines.governance.keys import PUBLIC_SUFFIX, read_public_key, read_public_keys
     from rai_pipelines.governance.ledger.checkpoints import read_outside
     from rai_pipelines.governance.ledger.verify import Verification, verify_ledger
+    from rai_pipelines.governance.people.directory import read_directory
     from rai_pipelines.settings import load_settings
 
     settings = load_settings()
+    beside = decisions or exported.with_suffix(SIGNED)
     try:
         trusted: list[Key] = [read_public_key(path) for path in keys or [settings.keys_path / f"{SYSTEM_KEY}{PUBLIC_SUFFIX}"]]
         envelopes: list[dict[str, Any]] = read_outside(checkpoints or settings.checkpoint_path)
-        with exported.open(encoding="utf-8", newline="\n") as stream:
-            found = verify_ledger(stream, envelopes, trusted)
-    except (OSError, KeyProblem, LedgerError) as error:
+        directory, known = read_directory(people or settings.people_path), read_public_keys(signers or settings.keys_path)
+        with exported.open(encoding="utf-8", newline="\n") as stream, _signed(beside) as lines:
+            found = verify_ledger(stream, envelopes, trusted, statements=SignatureCheck(lines, directory, known))
+    except (OSError, KeyProblem, LedgerError, PeopleError) as error:
         found = Verification(problems=[f"could not be verified: {error}"])
     if as_json:
-        facts = {"entries": found.entries, "sealed": found.sealed, "checkpoints": found.checkpoints, "problems": found.problems}
+        facts = {name: getattr(found, name) for name in ("entries", "sealed", "checkpoints", "signatures", "problems")}
         print_json({"holds": found.holds, **facts})
     else:
         for problem in found.problems:
             err.print(printable(problem), style="red", markup=False, soft_wrap=True)
         words = "The ledger is what was signed" if found.holds else "The ledger does NOT hold"
-        out.print(
-            f"{words}: {found.entries} entries, {found.sealed} of them under {found.checkpoints} signed checkpoints", markup=False, soft_wrap=True
-        )
+        counted = f"{found.entries} entries, {found.sealed} of them under {found.checkpoints} signed checkpoints, {found.signatures} signed decisions"
+        out.print(f"{words}: {counted}", markup=False, soft_wrap=True)
     if not found.holds:
         raise typer.Exit(EXIT_DOES_NOT_HOLD)
+
+
+def _signed(path: Path) -> AbstractContextManager[Iterable[str]]:
+    """The exported decisions; none where there is no such file, and then every entry about a decision is a problem."""
+    return path.open(encoding="utf-8", newline="\n") if path.exists() else nullcontext(())

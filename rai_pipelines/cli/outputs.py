@@ -143,6 +143,8 @@ class ReviewOutput(Record):
     approved_until: str | None
     measured_verdict: str
     effective_verdict: str
+    policy: str
+    policy_status: str
     in_the_way: tuple[str, ...]
     decisions: tuple[DecisionOutput, ...]
     waivers: tuple[WaiverOutput, ...]
@@ -163,6 +165,8 @@ class ReviewOutput(Record):
             approved_until=None if until is None else until.isoformat(timespec="seconds"),
             measured_verdict=gate.measured.status.value,
             effective_verdict=gate.effective.status.value,
+            policy=gate.measured.policy,
+            policy_status=gate.measured.policy_status.value,
             in_the_way=gate.effective.reasons,
             decisions=tuple(
                 DecisionOutput(

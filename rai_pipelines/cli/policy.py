@@ -10,6 +10,7 @@ import typer
 
 from rai_pipelines.cli.common import EXIT_NON_COMPLIANT, AsJson, out, print_json, print_problem, printable
 from rai_pipelines.cli.outputs import CheckOutput, PolicyOutput
+from rai_pipelines.cli.signing import As, KeyFile, Meaning, Role
 from rai_pipelines.errors import PolicyError
 
 PolicyFile = Annotated[Path | None, typer.Argument(help="Policy file; left out: the policy in force.")]
@@ -185,16 +186,22 @@ def diff(old: NamedPolicy, new: NamedPolicy, as_json: AsJson = False) -> None:
         raise typer.Exit(EXIT_NON_COMPLIANT)
 
 
-def publish(file: PolicyFile = None, as_json: AsJson = False) -> None:
-    """Publish a version: ID@VERSION is pinned to its digest for ever, here and in the ledger; a file that says otherwise is refused from then on."""
+def publish(person: As, meaning: Meaning, file: PolicyFile = None, role: Role = None, key: KeyFile = None, as_json: AsJson = False) -> None:
+    """Publish a version, signed: ID@VERSION is pinned to its digest for ever; a file that says otherwise is refused from then on.
+
+    Once anything was published here, nothing is approved under a policy that was not.
+    """
+    from rai_pipelines.governance.decisions.signer import Signer
+    from rai_pipelines.governance.decisions.statement import words_of
     from rai_pipelines.policy.load import read_policy
     from rai_pipelines.policy_life.publication import publish_policy
     from rai_pipelines.settings import load_settings
 
     settings = load_settings()
-    made = publish_policy(read_policy(file or settings.policy_file, published=settings.policies_path), settings)
+    policy = read_policy(file or settings.policy_file, published=settings.policies_path)
+    made = publish_policy(policy, settings, Signer(person, role, key), words_of(meaning))
     if as_json:
         print_json(made)
     else:
-        words = "published" if made.new else f"was published already, on {made.published_at[:10]}"
-        out.print(f"{made.policy} {words}: {made.digest}", markup=False, soft_wrap=True)
+        words = f"published by {made.person} as {made.role}" if made.new else f"was published already, on {made.published_at[:10]}"
+        out.print(printable(f"{made.policy} {words}: {made.digest}"), markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rai_pipelines.cli.common import EXIT_NON_COMPLIANT, STYLES, AsJson, err, out, print_json, printable
+from rai_pipelines.cli.signing import KeyFile, Role
 
 if TYPE_CHECKING:
     from rai_pipelines.policy.rehearsal.replay import Replay
@@ -142,11 +143,17 @@ def checklist(version: Annotated[str, typer.Argument(metavar="NAME/VERSION")], a
 
 
 def review(
-    record: Annotated[str | None, typer.Option(help="Record that the newest document was read, and the outcome: kept or to_be_changed.")] = None,
+    record: Annotated[str | None, typer.Option(help="Sign that the newest document was read, and the outcome: kept or to_be_changed.")] = None,
+    person: Annotated[str | None, typer.Option("--as", help="With --record, who you are: an identity in the people's file.")] = None,
+    meaning: Annotated[str | None, typer.Option("--meaning", help="With --record, what your signature means, in a sentence.")] = None,
+    role: Role = None,
+    key: KeyFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Assemble the review document of the policy in force, or record that it was read (which moves the day the next one is due by)."""
+    """Assemble the review document of the policy in force, or sign that it was read (which moves the day the next one is due by)."""
     from rai_pipelines.audit import build_auditor
+    from rai_pipelines.governance.decisions.signer import Signer
+    from rai_pipelines.governance.decisions.statement import words_of
     from rai_pipelines.policy.load import policy_in_force
     from rai_pipelines.policy_facts import RecordedFacts
     from rai_pipelines.policy_life.review import record_review, review_policy
@@ -157,7 +164,9 @@ def review(
     if record is not None:
         if record not in ("kept", "to_be_changed"):
             raise typer.BadParameter(f"{record!r}; allowed: kept, to_be_changed", param_hint="--record")
-        made = record_review(policy, settings, "kept" if record == "kept" else "to_be_changed")
+        if person is None or meaning is None:
+            raise typer.BadParameter("a review is signed: give --as and --meaning", param_hint="--record")
+        made = record_review(policy, settings, "kept" if record == "kept" else "to_be_changed", Signer(person, role, key), words_of(meaning))
         if as_json:
             print_json(made)
         else:

@@ -10,17 +10,14 @@ import typer
 
 from rai_pipelines.cli.common import AsJson, out, print_json, printable
 from rai_pipelines.cli.outputs import DeskOutput, ReviewOutput, RoundOutput, WaiverOutput
+from rai_pipelines.cli.signing import As, KeyFile, Meaning, Role
 
 if TYPE_CHECKING:
-    from rai_pipelines.desk import Signer
+    from rai_pipelines.governance.decisions.signer import Signer
     from rai_pipelines.governance.decisions.waivers import WaiverStanding
     from rai_pipelines.governance.gate.record import GateRecord
 
 Version = Annotated[str, typer.Argument(metavar="NAME/VERSION", help="Registered model and version; the last slash divides them.")]
-As = Annotated[str, typer.Option("--as", help="Who you are: an identity in the people's file.")]
-Role = Annotated[str | None, typer.Option("--role", help="Role you decide in; left out: the one of yours that is asked for.")]
-KeyFile = Annotated[Path | None, typer.Option("--key", help="Secret key file; left out: yours in RAI_KEYS_DIR.")]
-Meaning = Annotated[str, typer.Option("--meaning", help="What your signature means, in a sentence: what you looked at, and what you conclude.")]
 Conditions = Annotated[list[str] | None, typer.Option("--condition", help="What you ask for with it; may be given again.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, in a sentence or more.")]
 
@@ -78,7 +75,12 @@ def show(version: Version, as_json: AsJson = False) -> None:
     if as_json:
         print_json(shown)
         return
-    lines = [f"{version}: {shown.state}, since {shown.since}", shown.reason, f"Verdict after waivers: {shown.effective_verdict}"]
+    lines = [
+        f"{version}: {shown.state}, since {shown.since}",
+        shown.reason,
+        f"Verdict after waivers: {shown.effective_verdict}",
+        f"Policy: {shown.policy} ({shown.policy_status})",
+    ]
     lines += [f"  in the way: {reason}" for reason in shown.in_the_way]
     lines += [f"  {item.made_on} {item.kind} by {item.person}{f' as {item.role}' if item.role else ''}: {item.meaning}" for item in shown.decisions]
     lines += [f"    on condition: {condition}" for item in shown.decisions for condition in item.conditions]
@@ -119,12 +121,12 @@ def sign(
     """Sign a review that the policy asks people for, and judge the version again with it."""
     from rai_pipelines.desk import review
     from rai_pipelines.governance.decisions.reviews import ReviewKind
-    from rai_pipelines.governance.decisions.statement import Words
+    from rai_pipelines.governance.decisions.statement import words_of
     from rai_pipelines.subjects.names import ModelVersion
 
     if kind not in set(ReviewKind):
         raise typer.BadParameter(f"{kind!r}; allowed: {', '.join(ReviewKind)}", param_hint="--kind")
-    _tell(review(_auditor(), ModelVersion.parse(version), ReviewKind(kind), _signer(person, None, key), Words(meaning=meaning)))
+    _tell(review(_auditor(), ModelVersion.parse(version), ReviewKind(kind), _signer(person, None, key), words_of(meaning)))
 
 
 def waive(
@@ -138,12 +140,12 @@ def waive(
 ) -> None:
     """Propose an exception and sign it first; it counts when the policy's quorum has signed, and ends by itself."""
     from rai_pipelines.desk import Wish, propose_waiver
-    from rai_pipelines.governance.decisions.statement import Words
+    from rai_pipelines.governance.decisions.statement import words_of
     from rai_pipelines.subjects.names import ModelVersion
 
     covered = ModelVersion.parse(scope)
     wish = Wish(control, covered.name, None if covered.version == "*" else covered.version, until.date())
-    _tell_waiver(propose_waiver(_auditor(), wish, _signer(person, role, key), Words(meaning=reason)))
+    _tell_waiver(propose_waiver(_auditor(), wish, _signer(person, role, key), words_of(reason)))
 
 
 def sign_waiver(
@@ -156,10 +158,10 @@ def sign_waiver(
     """Sign an exception that somebody proposed."""
     from rai_pipelines.desk import find_waiver
     from rai_pipelines.desk import sign_waiver as sign_it
-    from rai_pipelines.governance.decisions.statement import Words
+    from rai_pipelines.governance.decisions.statement import words_of
 
     auditor = _auditor()
-    _tell_waiver(sign_it(auditor, find_waiver(auditor, waiver), _signer(person, role, key), Words(meaning=meaning)))
+    _tell_waiver(sign_it(auditor, find_waiver(auditor, waiver), _signer(person, role, key), words_of(meaning)))
 
 
 def list_waivers(as_json: AsJson = False) -> None:
@@ -200,10 +202,10 @@ def go(as_json: AsJson = False) -> None:
 
 def _decide(kind: str, version: str, signer: Signer, meaning: str, conditions: list[str] | None) -> None:
     from rai_pipelines.desk import decide
-    from rai_pipelines.governance.decisions.statement import DecisionKind, Words
+    from rai_pipelines.governance.decisions.statement import DecisionKind, words_of
     from rai_pipelines.subjects.names import ModelVersion
 
-    words = Words(meaning=meaning, conditions=tuple(conditions or ()))
+    words = words_of(meaning, conditions or ())
     _tell(decide(_auditor(), ModelVersion.parse(version), DecisionKind(kind), signer, words))
 
 
@@ -217,7 +219,7 @@ def _tell_waiver(found: WaiverStanding) -> None:
 
 
 def _signer(person: str, role: str | None, key: Path | None) -> Signer:
-    from rai_pipelines.desk import Signer
+    from rai_pipelines.governance.decisions.signer import Signer
 
     return Signer(person, role, key)
 

@@ -46,7 +46,7 @@ def published_schemas() -> dict[str, dict[str, Any]]:
     from rai_pipelines.policy.versions.extension import PolicyExtension
     from rai_pipelines.policy.versions.reviews import PolicyReview
     from rai_pipelines.policy_life.calibration import Calibration
-    from rai_pipelines.policy_life.publication import Publication
+    from rai_pipelines.policy_life.publication import Published
     from rai_pipelines.subjects.datasheet import Datasheet
 
     models: dict[str, type[BaseModel]] = {
@@ -54,7 +54,7 @@ def published_schemas() -> dict[str, dict[str, Any]]:
         "policy-extension": PolicyExtension,
         "policy-coverage": Coverage,
         "policy-difference": PolicyDifference,
-        "policy-publication": Publication,
+        "policy-publication": Published,
         "policy-replay": Replay,
         "policy-calibration": Calibration,
         "checklist": Checklist,

@@ -21,6 +21,7 @@ from rai_pipelines.evidence.store import write_atomically
 from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.verdict import Verdict
+from rai_pipelines.policy.versions.standing import PolicyStatus
 from rai_pipelines.subjects.datasheet import Datasheet
 from rai_pipelines.subjects.names import ModelVersion
 
@@ -55,6 +56,7 @@ class ModelCard(Record):
     reasons: tuple[str, ...]
     policy: str
     policy_digest: str
+    policy_status: PolicyStatus = Field(default=PolicyStatus.UNPUBLISHED, description="Whether the policy was published by a signature")
     judged_for: str
     verdict_digest: str
     model_digest: str | None
@@ -86,6 +88,7 @@ def build_card(verdict: Verdict, evidence: Mapping[str, Evidence], datasheet: Da
         reasons=verdict.reasons,
         policy=verdict.policy,
         policy_digest=verdict.policy_digest,
+        policy_status=verdict.policy_status,
         judged_for=verdict.judged_for.isoformat(),
         verdict_digest=verdict.digest,
         model_digest=verdict.model_digest,
@@ -119,7 +122,8 @@ def card_folder(folder: Path, version: ModelVersion) -> Path:
 def render_markdown(card: ModelCard) -> str:
     """The card as Markdown; every declared text is escaped."""
     lines = [f"# Model card: {markdown_text(card.model_name)}, version {markdown_text(card.model_version)}", ""]
-    lines += [f"**{card.status.replace('_', ' ')}** under {markdown_text(card.policy)}, judged for {card.judged_for}", ""]
+    under = f"{markdown_text(card.policy)} ({card.policy_status.value})"
+    lines += [f"**{card.status.replace('_', ' ')}** under {under}, judged for {card.judged_for}", ""]
     lines += [f"- {markdown_text(reason)}" for reason in card.reasons] + [""]
     for section in card.sections:
         lines += [f"## {section.title}", ""]

@@ -107,6 +107,16 @@ def write_review(document: PolicyReviewDocument, folder: Path) -> dict[str, Path
     return paths
 
 
+def was_written(document: PolicyReviewDocument, folder: Path) -> bool:
+    """Whether the files that people read are those of the document, byte for byte."""
+    place = folder / "review-documents" / document.policy.partition("@")[0] / document.until.isoformat()
+    wanted = {"md": render_review(document).encode(), "html": render_review_html(document).encode()}
+    try:
+        return all((place / f"policy_review.{form}").read_bytes() == content for form, content in wanted.items())
+    except OSError:
+        return False
+
+
 def newest_review_document(policy_id: str, folder: Path) -> PolicyReviewDocument | None:
     """The document written last about any version of the policy; None when there is none."""
     found = sorted((folder / "review-documents" / policy_id).glob("*/policy_review.json"))

@@ -12,6 +12,7 @@ import dagster as dg
 from rai_pipelines.audit import Auditor
 from rai_pipelines.errors import DatabaseError, RaiError, RegistryUnavailable
 from rai_pipelines.orchestration.checks import VERDICT_ASSET, check_results, check_specs, compliant_result, controls_on
+from rai_pipelines.orchestration.jobs import TAG_MONTH
 from rai_pipelines.orchestration.metadata import card_metadata, evidence_metadata, gate_metadata, verdict_metadata
 from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
 from rai_pipelines.orchestration.resources import AUDITOR
@@ -112,7 +113,7 @@ DESCRIPTIONS = {
     "signed_reviews": "Which reviews people have signed (training data, key figures, the owner's acknowledgement), when, and whether what they "
     "were about is still so. Reviews are signed with rai review sign.",
     "governance_record": "Whether the decisions about this model hold: signatures, nobody approving their own model, each decision in the ledger, "
-    "the ledger unbroken, overdue decisions looked for.",
+    "the ledger unbroken, overdue decisions looked for; and in which months it was live without an audit.",
 }
 
 
@@ -218,7 +219,9 @@ def _gate_asset() -> dg.AssetsDefinition:
 
 
 def _subject_of(context: dg.AssetExecutionContext) -> tuple[Auditor, ModelVersion]:
-    return getattr(context.resources, AUDITOR), ModelVersion.from_key(context.partition_key)
+    auditor: Auditor = getattr(context.resources, AUDITOR)
+    auditor.month = context.run.tags.get(TAG_MONTH)
+    return auditor, ModelVersion.from_key(context.partition_key)
 
 
 def _attempt(act: Callable[[], T]) -> T:

@@ -50,7 +50,7 @@ def verdict_metadata(verdict: Verdict) -> dict[str, dg.MetadataValue]:
         "reasons": dg.MetadataValue.md(reasons),
         "findings": dg.MetadataValue.md(markdown_table(("control", "outcome", "severity", "why"), rows)),
         "not_in_force": dg.MetadataValue.text(waiting),
-        "policy": dg.MetadataValue.text(f"{verdict.policy} {verdict.policy_digest}"),
+        "policy": dg.MetadataValue.text(f"{verdict.policy} {verdict.policy_digest} ({verdict.policy_status.value})"),
         "verdict_digest": dg.MetadataValue.text(verdict.digest),
         "risk_class": dg.MetadataValue.text(f"{verdict.risk_class}, so tier {verdict.tier.value}"),
     }

@@ -11,7 +11,8 @@ from rai_pipelines.orchestration.planning import plan_policy_review, policy_revi
 from rai_pipelines.orchestration.resources import AUDITOR
 from rai_pipelines.orchestration.watch import run_states
 from rai_pipelines.policy.load import policy_in_force
-from rai_pipelines.policy.versions.reviews import last_review, review_due_on
+from rai_pipelines.policy.versions.reviews import review_due_on
+from rai_pipelines.policy_record import last_signed_review
 from rai_pipelines.settings import Settings
 
 REVIEW_JOB = "assemble_policy_review"
@@ -59,7 +60,7 @@ def build_policy_review_schedule(settings: Settings) -> dg.ScheduleDefinition:
     )
     def policy_reviews(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         policy = policy_in_force(settings)
-        due = review_due_on(policy.policy, last_review(policy.policy.id, settings.policies_path))
+        due = review_due_on(policy.policy, last_signed_review(settings, policy))
         wanted = [policy_review_run_key(policy.policy.id, due, attempt) for attempt in range(1, settings.max_audit_attempts + 1)]
         today = context.scheduled_execution_time.astimezone(UTC).date()
         attempt = plan_policy_review(policy.policy.id, due, today, run_states(context.instance, wanted), max_attempts=settings.max_audit_attempts)

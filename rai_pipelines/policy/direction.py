@@ -12,6 +12,7 @@ class Direction(StrEnum):
     HIGHER = "higher is stricter"
     NARROWER = "narrower is stricter"
     MORE = "everything that was there, and more, is stricter"
+    FEWER = "some of what was there, and nothing else, is stricter"
     NO_ORDER = "neither is stricter"
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from rai_pipelines.evidence.canonical import digest_of
 from rai_pipelines.policy.direction import Direction, Stricter
 from rai_pipelines.policy.escalation_rules import EscalationRules
-from rai_pipelines.policy.release_rules import ReleaseRules
+from rai_pipelines.policy.release_rules import ReleaseRules, Signatories
 from rai_pipelines.policy.retention_rules import RetentionRules
 from rai_pipelines.policy.versions.legal_dates import day_of_law
 
@@ -250,6 +250,7 @@ class Policy(_Frozen):
     escalation: EscalationRules = Field(default_factory=EscalationRules)
     retention: RetentionRules = Field(default_factory=RetentionRules)
     budgets: BudgetByRisk = Field(default_factory=BudgetByRisk)
+    signatories: Signatories = Field(default_factory=Signatories)
     controls: tuple[Control, ...] = Field(min_length=1)
     extends: tuple[BasePolicy, ...] = Field(default=(), description="Filled in when an extending file is resolved; not written by hand")
     relaxations: tuple[Relaxation, ...] = Field(default=(), description="Filled in from waivers of an extending file; not written by hand")

@@ -1,4 +1,7 @@
-"""Who decides about a release: which verdicts a person has to sign, how many people in which roles, and what exceptions may be made."""
+"""Who decides about a release: which verdicts a person has to sign, how many people in which roles, and what exceptions may be made.
+
+And who signs for the policy itself.
+"""
 
 from __future__ import annotations
 
@@ -46,6 +49,17 @@ class WaiverRules(_Frozen):
     stricter: ClassVar[Mapping[str, Stricter]] = {"days_max": Direction.LOWER}
     days_max: int = Field(default=30, ge=1, le=366)
     quorum: Quorum = Quorum(people=2, roles=("ethics_officer", "risk_owner"))
+
+
+class Signatories(_Frozen):
+    """Who signs for the policy itself: the roles of which one publishes a version, and those of which one records its review.
+
+    Where none is named, nobody can. The next version is published by who the one before it names: a changed file cannot choose its own signatory.
+    """
+
+    stricter: ClassVar[Mapping[str, Stricter]] = {"publish": Direction.FEWER, "review": Direction.FEWER}
+    publish: tuple[Role, ...] = Field(default=(), description="One person in one of these roles publishes a version")
+    review: tuple[Role, ...] = Field(default=(), description="One person in one of these roles records the review of the policy")
 
 
 class ReleaseRules(_Frozen):

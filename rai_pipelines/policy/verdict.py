@@ -19,6 +19,7 @@ from rai_pipelines.policy.checks.base import Question
 from rai_pipelines.policy.checks.registry import PLANNED, checks
 from rai_pipelines.policy.findings import Finding, FindingStatus, Judgement
 from rai_pipelines.policy.model import Control, Policy, Tier
+from rai_pipelines.policy.versions.standing import PolicyStanding, PolicyStatus
 
 RISK_CLASSES = ("low", "limited", "high")
 
@@ -41,6 +42,7 @@ class Verdict(Record):
     reasons: tuple[str, ...]
     policy: str
     policy_digest: str
+    policy_status: PolicyStatus = Field(default=PolicyStatus.UNPUBLISHED, description="Whether the policy was published here by a signature")
     judged_for: date = Field(description="Day whose controls are in force")
     risk_class: str
     tier: Tier
@@ -48,6 +50,11 @@ class Verdict(Record):
     model_digest: str | None
     datasheet_digest: str | None
     findings: tuple[Finding, ...]
+
+    @property
+    def refused(self) -> str | None:
+        """Why nothing may be approved under its policy; None when that is not so."""
+        return self.reasons[0] if self.policy_status is PolicyStatus.REFUSED else None
 
     @property
     def digest(self) -> str:
@@ -78,12 +85,14 @@ def judge(
     look: int = 1,
     digests: Mapping[str, str] | None = None,
     policy_digest: str | None = None,
+    standing: PolicyStanding | None = None,
 ) -> Verdict:
     """The verdict on `model_name`/`model_version` from its newest evidence by assessment name.
 
     Risk class and release class are read from the `registry_record` evidence; unknown reads as high and public. Missing evidence
     fails closed. `look` divides the level of tests over repeated audits on new data (policy/sequential.py). `digests` of the evidence and
-    `policy_digest` are for callers that judge many versions and know them; they are computed otherwise.
+    `policy_digest` are for callers that judge many versions and know them; they are computed otherwise. Under a policy whose `standing` is refused
+    nothing is compliant; without a standing it reads unpublished.
     """
     record = evidence.get("registry_record")
     risk_class = str(record.details.get("risk_class", "unknown")) if record else "unknown"
@@ -92,7 +101,8 @@ def judge(
     asked = Asked(tier=tier, release_class=release_class, day=day, look=look)
     known = digests if digests is not None else {name: item.digest for name, item in evidence.items()}
     findings = tuple(judge_control(control, policy, evidence, asked, digests=known) for control in policy.on(day))
-    status, reasons = consequence(findings, policy, risk_class)
+    stands = standing or PolicyStanding()
+    status, reasons = consequence(findings, policy, risk_class, refused=stands.problem)
     return Verdict(
         model_name=model_name,
         model_version=model_version,
@@ -100,6 +110,7 @@ def judge(
         reasons=reasons,
         policy=policy.label,
         policy_digest=policy_digest or policy.digest,
+        policy_status=stands.status,
         judged_for=day,
         risk_class=risk_class,
         tier=tier,
@@ -191,9 +202,12 @@ def _unusable(assessments: tuple[str, ...], evidence: Mapping[str, Evidence]) ->
 _UNMET = (FindingStatus.FAIL, FindingStatus.MISSING, FindingStatus.ERROR)
 
 
-def consequence(findings: tuple[Finding, ...], policy: Policy, risk_class: str) -> tuple[VerdictStatus, tuple[str, ...]]:
+def consequence(
+    findings: tuple[Finding, ...], policy: Policy, risk_class: str, *, refused: str | None = None
+) -> tuple[VerdictStatus, tuple[str, ...]]:
     """The status, and one sentence for every finding that is in the way (or a warning, when nothing is).
 
+    `refused` is why nothing may be approved under the policy at all; what follows is then never compliant.
     A waived finding is not in the way; with nothing but waived ones, there is still nothing that could be judged.
     """
     blocking = [item for item in findings if item.status in _UNMET and item.severity.blocks]
@@ -201,6 +215,8 @@ def consequence(findings: tuple[Finding, ...], policy: Policy, risk_class: str) 
     undecided = [item for item in findings if item.status is FindingStatus.INCONCLUSIVE]
     effect = getattr(policy.inconclusive, risk_class) if risk_class in RISK_CLASSES else "block"
     reasons = tuple(f"{item.control} {item.status.value}: {item.reason}" for item in (*blocking, *asking, *undecided))
+    if refused is not None:
+        return VerdictStatus.NON_COMPLIANT, (refused, *reasons)
     if blocking:
         return VerdictStatus.NON_COMPLIANT, reasons
     if asking or (undecided and effect == "block"):

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, Protocol
-
-from pydantic import JsonValue
+from typing import Protocol
 
 from rai_pipelines.clock import utc_today
 from rai_pipelines.documents.policy_review import (
@@ -25,17 +23,21 @@ from rai_pipelines.documents.policy_review import (
     VerdictChange,
     WaiverFact,
     newest_review_document,
+    was_written,
     write_review,
 )
 from rai_pipelines.errors import PolicyError
 from rai_pipelines.evidence.store import EvidenceStore
+from rai_pipelines.governance.decisions.signer import Signer, at_the_desk, role_of
+from rai_pipelines.governance.decisions.statement import Decision, DecisionKind, Words, digest_of_words, sign_decision
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.rehearsal.explanation import in_force_words
 from rai_pipelines.policy.verdict import Verdict
-from rai_pipelines.policy.versions.reviews import PolicyReview, keep_review, last_review, review_due_on
+from rai_pipelines.policy.versions.reviews import Outcome, PolicyReview, review_due_on
+from rai_pipelines.policy_record import last_signed_review
 from rai_pipelines.settings import Settings
 
-VERDICT, ACTOR = "policy_verdict", "system:policy"
+VERDICT = "policy_verdict"
 OLDEST_DAYS = 60  # of a document whose reading still counts as a review
 
 
@@ -53,25 +55,65 @@ def review_policy(policy: Policy, store: EvidenceStore, settings: Settings, fact
     """Assemble the document for `policy` today and write it; returns it and its files by format.
 
     Raises:
-        PolicyError: a record of an earlier review cannot be read.
+        DatabaseError, PeopleError, KeyProblem: when it was reviewed last cannot be found out.
         EvidenceError: a stored verdict was altered.
     """
-    last = last_review(policy.policy.id, settings.policies_path)
+    last = last_signed_review(settings, policy)
     since = last.reviewed_on if last is not None else None
     document = assemble_review(policy, store, since=since, until=utc_today(), due_on=review_due_on(policy.policy, last), facts=facts)
     return document, write_review(document, settings.policies_path)
 
 
-def record_review(policy: Policy, settings: Settings, outcome: Literal["kept", "to_be_changed"]) -> PolicyReview:
-    """Record that the newest document about this policy was read, and what came out; in a file and in the ledger.
+def record_review(policy: Policy, settings: Settings, outcome: Outcome, signer: Signer, words: Words) -> PolicyReview:
+    """Sign that the newest document about this policy was read, and what came out; recorded in the governance database and its ledger.
 
     Raises:
         PolicyError: there is no document, or the newest is about another version or too old.
-        DatabaseError: the ledger does not answer; nothing is recorded then.
+        DecisionRefused: the person holds no role that the policy lets record its review.
+        PeopleError, KeyProblem: the person is not known, or has no key here.
+        DatabaseError: the governance database does not answer; nothing is recorded then.
     """
-    from rai_pipelines.governance.database.engine import open_governance
-    from rai_pipelines.governance.ledger.storage import Happening, Ledger
+    from rai_pipelines.governance.database.engine import answering, open_governance
+    from rai_pipelines.governance.decisions.publications import DOCUMENT, about, record_policy_review
+    from rai_pipelines.governance.decisions.store import DecisionBook
+    from rai_pipelines.governance.keys import read_public_keys
+    from rai_pipelines.governance.ledger.storage import Ledger
+    from rai_pipelines.governance.people.directory import read_directory
 
+    document = _document_read(policy, settings)
+    directory = read_directory(settings.people_path)
+    person, key = at_the_desk(settings.keys_path, directory, signer)
+    engine = open_governance(settings)
+    try:
+        book = DecisionBook(Ledger(engine), directory, read_public_keys(settings.keys_path))
+        decision = Decision(
+            kind=DecisionKind.REVIEW_POLICY,
+            model_name=about(policy),
+            model_version=policy.policy.version,
+            subject=policy.digest,
+            binding={DOCUMENT: document.digest},
+            person=person.id,
+            role=role_of(person, signer.role, policy.signatories.review),
+            review=outcome,
+            words=digest_of_words(words),
+            made_at=book.ledger.clock(),
+        )
+        with answering(engine), engine.begin() as connection:
+            now = book.ledger.lock(connection)
+            kept = record_policy_review(connection, book, policy, sign_decision(decision, key), words, now=now)
+    finally:
+        engine.dispose()
+    return PolicyReview(
+        policy=policy.label,
+        policy_digest=policy.digest,
+        reviewed_on=kept.recorded_at.date(),
+        outcome=outcome,
+        document_digest=document.digest,
+        decision=kept.id,
+    )
+
+
+def _document_read(policy: Policy, settings: Settings) -> PolicyReviewDocument:
     document = newest_review_document(policy.policy.id, settings.policies_path)
     if document is None or document.policy_digest != policy.digest:
         what = "has no review document" if document is None else f"was not reviewed: the newest document is about {document.policy_digest}"
@@ -79,22 +121,10 @@ def record_review(policy: Policy, settings: Settings, outcome: Literal["kept", "
     if (utc_today() - document.until).days > OLDEST_DAYS:
         what = f"was not reviewed: the newest document is of {document.until.isoformat()}, older than {OLDEST_DAYS} days"
         raise PolicyError(what, where=policy.label, hint="Run: rai policy review, and read what it writes")
-    review = PolicyReview(policy=policy.label, policy_digest=policy.digest, reviewed_on=utc_today(), outcome=outcome, document_digest=document.digest)
-    body: dict[str, JsonValue] = {
-        "policy": policy.policy.id,
-        "version": policy.policy.version,
-        "policy_digest": policy.digest,
-        "document_digest": document.digest,
-        "review_digest": review.digest,
-        "outcome": outcome,
-    }
-    engine = open_governance(settings)
-    try:
-        Ledger(engine).append(Happening("policy_review", ACTOR, body))  # first: a record without an entry would count as a review
-    finally:
-        engine.dispose()
-    keep_review(review, settings.policies_path)
-    return review
+    if not was_written(document, settings.policies_path):
+        what = "was not reviewed: what people read (policy_review.md, policy_review.html) is not what its JSON says"
+        raise PolicyError(what, where=policy.label, hint="Find out who changed it, and run: rai policy review")
+    return document
 
 
 def assemble_review(

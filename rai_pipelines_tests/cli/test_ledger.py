@@ -28,7 +28,7 @@ def exported(rai: Rai, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_was_recorded_signed_and_exported_verifies(rai: Rai, exported: Path) -> None:
     found = rai("ledger", "verify", exported.name, "--json")
-    assert (found.code, found.json) == (0, {"holds": True, "entries": 3, "sealed": 3, "checkpoints": 1, "problems": []})
+    assert (found.code, found.json) == (0, {"holds": True, "entries": 3, "sealed": 3, "checkpoints": 1, "signatures": 0, "problems": []})
 
 
 def test_an_edited_export_does_not_hold_and_the_place_is_named(rai: Rai, exported: Path) -> None:

@@ -9,14 +9,20 @@ from typing import Any
 
 import jsonschema
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from rai_pipelines.audit import build_auditor
 from rai_pipelines.cli.schemas import published_schemas
 from rai_pipelines.clock import utc_today
+from rai_pipelines.evidence.canonical import canonical_json
 from rai_pipelines.evidence.model import Status
+from rai_pipelines.governance.database.engine import open_governance
+from rai_pipelines.governance.database.tables import bindings, gates, judgements
+from rai_pipelines.governance.gate.binding import Binding, identity_digests
 from rai_pipelines.governance.keys import make_key
 from rai_pipelines.policy.findings import FindingStatus
+from rai_pipelines.policy.load import shipped_policy_path
 from rai_pipelines.policy.verdict import consequence, judge
 from rai_pipelines.release import open_gate
 from rai_pipelines.settings import Settings, load_settings
@@ -74,6 +80,7 @@ def test_a_version_waits_is_shown_approved_and_revoked(rai: Rai, home: Settings)
     assert registry.aliases("calls") == {"approved": "1", "compliant": "1"}
     assert registry.get(VERSION).tags["rai.gate"] == "approved"
     text = rai("review", "show", "calls/1").out
+    assert "Policy: rai-default@1.0.0 (unpublished)" in text
     assert "approve by validator as validator: I read the card" in text and "on condition: watch the smallest group" in text
 
     assert rai("review", "revoke", "calls/1", "--as", "officer", "--meaning", "Complaints have come in").code == 0
@@ -152,3 +159,52 @@ def test_the_gate_answers_a_pipeline_with_exit_codes_and_reports(rai: Rai, home:
     (home.home_path.parent / "model" / "weights.bin").unlink()
     judged(home, lambda item: item.model_copy(update={"status": FindingStatus.FAIL}) if item.control == "DATA-B" else item)
     assert rai("gate", "calls/1").code == 1
+
+
+def test_a_policy_file_swapped_after_it_was_published_approves_nothing_and_says_so_everywhere(
+    rai: Rai, home: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert rai("policy", "publish", "--as", "officer", "--meaning", "I read the whole policy, and it may be used").code == 0
+    judged(home)
+    assert rai("review", "approve", "calls/1", "--as", "validator", *LOOKED).code == 0
+    assert rai("gate", "calls/1").code == 0
+    text = shipped_policy_path().read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(text.replace("version: 1.0.0", "version: 1.0.1"))
+    monkeypatch.setenv("RAI_POLICY_FILE", str(tmp_path / "mine.yaml"))
+    assert "was not published here by a signature" in rai("doctor").out
+    assert rai("round", "--json").json["moved"] == ["calls/1: revoked"]
+    refused = rai("gate", "calls/1")
+    assert refused.code == 1 and "was not published here by a signature" in refused.out
+    verdict = build_auditor(load_settings()).judge(VERSION)
+    assert (verdict.policy_status.value, verdict.status.value) == ("refused", "non_compliant")
+    assert "approved" not in build_auditor(home).registry.aliases("calls")
+
+
+def forged_binding(settings: Settings, **changes: tuple[str, ...]) -> None:
+    """What somebody with the application's role in the database can write: another binding, a judgement about it, and the row that stands."""
+    engine = open_governance(settings)
+    with engine.begin() as connection:
+        binding = Binding.model_validate_json(connection.execute(sa.select(bindings.c.content)).scalar_one())
+        forged = binding.model_copy(update=changes)
+        connection.execute(bindings.insert().values(digest=forged.digest, content=canonical_json(forged).decode()))
+        row = {name: value for name, value in connection.execute(sa.select(judgements)).one()._asdict().items() if name != "id"}
+        connection.execute(judgements.insert().values(**{**row, "binding_digest": forged.digest}))
+        connection.execute(gates.update().values(binding_digest=forged.digest))
+    engine.dispose()
+
+
+def test_the_submitter_who_writes_another_one_into_the_database_approves_nothing(rai: Rai, home: Settings) -> None:
+    judged(home)
+    forged_binding(home, submitters=identity_digests(["validator"]))
+    ended = rai("review", "approve", "calls/1", "--as", "submitter", *LOOKED)
+    assert "calls/1: revoked" in ended.out and "the registry names another submitter than the gate" in ended.out
+    assert "approved" not in build_auditor(home).registry.aliases("calls")
+    assert rai("gate", "calls/1").code == 1
+
+
+def test_a_binding_that_nobody_made_from_the_evidence_opens_no_pipeline(rai: Rai, home: Settings) -> None:
+    judged(home)
+    forged_binding(home, owners=())
+    assert "calls/1: approved" in rai("review", "approve", "calls/1", "--as", "validator", *LOOKED).out, "the database cannot tell"
+    refused = rai("gate", "calls/1")
+    assert refused.code == 1 and "who submitted or owns the version, is not what came to the gate" in refused.out

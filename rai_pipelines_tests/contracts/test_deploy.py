@@ -40,3 +40,23 @@ def test_no_password_stands_in_a_file_and_the_ui_is_not_open_to_the_network() ->
             for secret in re.findall(r"postgresql[^\s]*://[^:\s]+:([^@\s]+)@", path.read_text(encoding="utf-8")):
                 assert secret.startswith("${") or secret in ("…", "PASSWORD"), path
     assert compose()["services"]["ui"]["ports"] == ["127.0.0.1:3000:3000"]
+
+
+def test_the_webhook_service_is_apart_reachable_from_this_machine_only_and_writes_nowhere() -> None:
+    service = compose()["services"]["webhooks"]
+    assert service["profiles"] == ["webhooks"], "who is not called by MLflow starts nothing that listens"
+    (published,) = service["ports"]
+    assert published.startswith("127.0.0.1:") and f"--port {published.rpartition(':')[2]}" in service["command"]
+    assert service["read_only"] and service["cap_drop"] == ["ALL"] and service["security_opt"] == ["no-new-privileges:true"]
+    assert all(volume.endswith(":ro") for volume in service["volumes"])
+    assert service["environment"]["RAI_WEBHOOK_SECRET"] == "${RAI_WEBHOOK_SECRET-}", "from the environment, and never in the file"
+    assert {"RAI_GOVERNANCE_URL", "RAI_TRACKING_URI"} <= set(service["environment"])
+    assert service["depends_on"]["migrate"]["condition"] == "service_completed_successfully", "it uses the schema and does not make it"
+    assert f":{published.rpartition(':')[2]}/health" in " ".join(service["healthcheck"]["test"])
+
+
+def test_every_service_that_asks_for_a_secret_asks_for_it_by_name() -> None:
+    for name, service in compose()["services"].items():
+        for variable, value in service.get("environment", {}).items():
+            if any(word in variable for word in ("PASSWORD", "SECRET", "TOKEN")):
+                assert re.fullmatch(r"\$\{[A-Z_]+(:\?[^}]*|-)?\}", value), f"{name}: {variable}"

@@ -13,8 +13,16 @@ import yaml
 
 from rai_pipelines.evidence.model import Evidence, Status
 from rai_pipelines.evidence.store import LocalEvidenceStore
+from rai_pipelines.governance.decisions.publications import (
+    DOCUMENT,
+    about,
+    publications,
+    record_policy_review,
+    record_publication,
+    what_is_published,
+)
 from rai_pipelines.governance.decisions.statement import Decision, DecisionKind, SignedDecision, Words, digest_of_words, sign_decision
-from rai_pipelines.governance.decisions.store import DecisionBook
+from rai_pipelines.governance.decisions.store import DecisionBook, Kept
 from rai_pipelines.governance.decisions.waivers import Waiver, WaiverStanding
 from rai_pipelines.governance.gate.binding import Binding, bind
 from rai_pipelines.governance.gate.keeper import Gate, Gatekeeper
@@ -148,3 +156,45 @@ class Office:
         for person in people:
             found = self.keeper.waive(waiver, self.signed_waiver(person, waiver), WORDS)
         return found
+
+    def publication(self, policy: Policy, person: str = "officer", *, key: str | None = None, **changes: Any) -> SignedDecision:
+        """A signed statement that publishes `policy`, about what is published now."""
+        with self.engine.connect() as connection:
+            binding = what_is_published(policy, publications(connection, self.keeper.book))
+        fields: dict[str, Any] = {
+            "kind": DecisionKind.PUBLISH,
+            "model_name": about(policy),
+            "model_version": policy.policy.version,
+            "subject": policy.digest,
+            "binding": binding,
+            "person": person,
+            "role": ROLES.get(person, ("ethics_officer",))[0],
+            "words": digest_of_words(WORDS),
+            "made_at": self.clock.now,
+        }
+        return sign_decision(Decision(**{**fields, **changes}), load_signer(self.keys / f"{key or person}.key"))
+
+    def publish(self, policy: Policy, person: str = "officer", **changes: Any) -> Kept:
+        """`policy` published by a person, as it is recorded."""
+        signed, book = self.publication(policy, person, **changes), self.keeper.book
+        with self.engine.begin() as connection:
+            return record_publication(connection, book, policy, signed, WORDS, now=book.ledger.lock(connection))
+
+    def review_policy(self, person: str = "officer", *, policy: Policy | None = None, **changes: Any) -> Kept:
+        """A review of the policy, recorded."""
+        reviewed, book = policy or self.policy, self.keeper.book
+        fields: dict[str, Any] = {
+            "kind": DecisionKind.REVIEW_POLICY,
+            "model_name": about(reviewed),
+            "model_version": reviewed.policy.version,
+            "subject": reviewed.digest,
+            "binding": {DOCUMENT: "sha256:" + "0" * 64},
+            "person": person,
+            "role": ROLES[person][0],
+            "review": "kept",
+            "words": digest_of_words(WORDS),
+            "made_at": self.clock.now,
+        }
+        signed = sign_decision(Decision(**{**fields, **changes}), load_signer(self.keys / f"{person}.key"))
+        with self.engine.begin() as connection:
+            return record_policy_review(connection, book, reviewed, signed, WORDS, now=book.ledger.lock(connection))

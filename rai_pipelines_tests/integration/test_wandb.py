@@ -36,9 +36,9 @@ def test_tags_and_aliases_follow_the_gate_and_a_bypass_is_put_back(registry: Wan
     engine = make_engine(f"sqlite:///{tmp_path / 'governance.db'}")
     upgrade(engine)
     office = Office(engine, tmp_path, release={"bypass": "enforce"})
-    office.approve(office.audited(version="1"), "validator", "risk-owner")
-    office.audited(version="2")
     first, second = ModelVersion("loans", "1"), ModelVersion("loans", "2")
+    office.approve(office.audited(version="1", submitters=registry.get(first).submitted_by), "validator", "risk-owner")
+    office.audited(version="2", submitters=registry.get(second).submitted_by)
     for _ in range(2):  # told twice is told once
         for version in (first, second):
             sync_registry(engine, registry, version)

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rai_pipelines.documents.policy_review import newest_review_document
+from rai_pipelines.governance.database.engine import open_governance
 from rai_pipelines.orchestration.build import build_definitions
 from rai_pipelines.orchestration.planning import REVIEW_LEAD_DAYS, RunState, plan_policy_review, policy_review_run_key
 from rai_pipelines.orchestration.policy_review import REVIEW_JOB
 from rai_pipelines.policy.load import read_policy
-from rai_pipelines.policy.versions.reviews import PolicyReview, keep_review
 from rai_pipelines.settings import Settings
+from rai_pipelines_tests.governance.office import Clock, Office
 
 DUE = date(2027, 11, 1)
 
@@ -62,10 +63,12 @@ def test_the_schedule_launches_a_job_that_writes_the_document(tmp_path: Path, in
     assert tick(settings, instance, DUE - timedelta(days=29)) == [], "it was assembled"
 
 
-def test_a_recorded_review_moves_the_next_one(tmp_path: Path, instance: dg.DagsterInstance) -> None:
-    settings, policy = Settings(home=tmp_path), read_policy()
-    read = "sha256:" + "0" * 64
-    review = PolicyReview(policy=policy.label, policy_digest=policy.digest, reviewed_on=DUE, outcome="kept", document_digest=read)
-    keep_review(review, settings.policies_path)
+def test_a_signed_review_moves_the_next_one(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    settings = Settings(home=tmp_path)
+    engine = open_governance(settings)
+    office = Office(engine, tmp_path, clock=Clock(datetime(DUE.year, DUE.month, DUE.day, 9, tzinfo=UTC)))
+    assert len(tick(settings, instance, DUE + timedelta(days=1))) == 1
+    office.review_policy()
+    engine.dispose()
     assert tick(settings, instance, DUE + timedelta(days=1)) == []
     assert len(tick(settings, instance, DUE + timedelta(days=340))) == 1

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
 from rai_pipelines.audit import VERDICT, build_auditor
 from rai_pipelines.evidence.model import Evidence, Status
 from rai_pipelines.evidence.store import LocalEvidenceStore
 from rai_pipelines.governance.database.engine import open_governance
+from rai_pipelines.governance.database.tables import judgements
 from rai_pipelines.governance.gate.registry_sync import COULD_NOT_AUDIT, TAG_VERDICT
 from rai_pipelines.governance.webhooks.announcement import NEW_VERSION, Announcement
 from rai_pipelines.governance.webhooks.inbox import take
@@ -224,3 +226,18 @@ def test_a_failed_audit_run_leaves_a_finding_and_a_tag(house: House, monkeypatch
     assert kept.status is Status.ERROR
     assert result.dagster_run.run_id in str(kept.reason)
     assert house.registry.get(version).tags[TAG_VERDICT] == COULD_NOT_AUDIT
+
+
+def test_the_month_that_a_run_was_asked_for_comes_to_the_gate_with_its_verdict(house: House, tmp_path_factory: pytest.TempPathFactory) -> None:
+    version = house.registry.register("m", tmp_path_factory.mktemp("model"))
+    auditor = build_auditor(house.settings)
+    auditor.judge(version)
+    house.instance.add_dynamic_partitions(PARTITIONS, [version.key])
+    job = build_definitions(house.settings).resolve_job_def(AUDIT_JOB)
+    for tags in ({TAG_MONTH: "2026-10"}, {}):
+        selected = {"instance": house.instance, "partition_key": version.key, "tags": tags, "asset_selection": [dg.AssetKey("release_gate")]}
+        assert job.execute_in_process(**selected).success  # type: ignore[arg-type]
+    engine = open_governance(house.settings)
+    with engine.connect() as connection:
+        assert list(connection.execute(sa.select(judgements.c.month).order_by(judgements.c.id)).scalars()) == ["2026-10", None]
+    engine.dispose()

@@ -10,25 +10,31 @@ from pathlib import Path
 import pytest
 
 from rai_pipelines.documents.policy_review import IncidentFact, WaiverFact, newest_review_document, render_review, render_review_html, write_review
-from rai_pipelines.errors import PolicyError
+from rai_pipelines.errors import PeopleError, PolicyError
 from rai_pipelines.evidence import store as store_module
 from rai_pipelines.evidence.model import Evidence, Status
 from rai_pipelines.evidence.store import LocalEvidenceStore
 from rai_pipelines.governance.database.engine import open_governance
+from rai_pipelines.governance.decisions.signer import Signer
+from rai_pipelines.governance.decisions.statement import Words
 from rai_pipelines.governance.ledger.storage import Ledger
 from rai_pipelines.policy.load import read_policy
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.verdict import judge
-from rai_pipelines.policy.versions.reviews import last_review, review_due_on
+from rai_pipelines.policy.versions.reviews import PolicyReview, review_due_on
 from rai_pipelines.policy_life import review as review_module
 from rai_pipelines.policy_life.review import assemble_review, record_review, review_policy
+from rai_pipelines.policy_record import last_signed_review
 from rai_pipelines.settings import Settings
+from rai_pipelines.steps import assessment_of
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines_tests.conftest import DAY, evidence
+from rai_pipelines_tests.people import appoint
 from rai_pipelines_tests.policy.policies import changed, extension, override, written
 from rai_pipelines_tests.policy.test_verdict import good_evidence
 
 HOSTILE = "<img src=x onerror=alert(1)> | [x](javascript:alert(2))\n- [x] approved"
+SIGNED = (Signer("officer"), Words(meaning="I read the document, and the policy stays as it is"))
 BROKEN = {"bias_assessment": evidence("bias_assessment", status=Status.ERROR, reason="no such column")}
 
 
@@ -150,21 +156,51 @@ def test_text_that_somebody_declared_is_only_text(store: LocalEvidenceStore, tmp
     assert document.digest in paths["html"].read_text(encoding="utf-8")
 
 
-def test_a_review_counts_when_its_document_was_read_and_is_in_the_ledger(store: LocalEvidenceStore, tmp_path: Path) -> None:
+def test_a_review_counts_when_its_document_was_read_and_somebody_signed_for_it(store: LocalEvidenceStore, tmp_path: Path) -> None:
     settings, policy = Settings(home=tmp_path / "home"), read_policy()
+    appoint(settings)
     with pytest.raises(PolicyError, match="has no review document"):
-        record_review(policy, settings, "kept")
+        record_review(policy, settings, "kept", *SIGNED)
     document, _ = review_policy(policy, store, settings, NoFacts())
     with pytest.raises(PolicyError, match="newest document is about"):
-        record_review(changed("FAIR-S", tier="basic"), settings, "kept")
-    assert last_review("rai-default", settings.policies_path) is None, "assembling is not reading"
-    review = record_review(policy, settings, "kept")
-    assert (review.document_digest, last_review("rai-default", settings.policies_path)) == (document.digest, review)
+        record_review(changed("FAIR-S", tier="basic"), settings, "kept", *SIGNED)
+    with pytest.raises(PeopleError, match="nobody in the file"):
+        record_review(policy, settings, "kept", Signer("nobody"), SIGNED[1])
+    assert last_signed_review(settings, policy) is None, "assembling is not reading"
+    review = record_review(policy, settings, "kept", *SIGNED)
+    assert (review.document_digest, last_signed_review(settings, policy)) == (document.digest, review)
     engine = open_governance(settings)
     (entry,) = Ledger(engine).entries()
     engine.dispose()
-    assert entry.kind == "policy_review" and entry.body["review_digest"] == review.digest
+    assert (entry.kind, entry.body["decided"], entry.body["review"]) == ("decision", "review_policy", "kept")
+    assert entry.body["about"] == {"document": document.digest} and entry.body["decision"] == review.decision
     assert review_due_on(policy.policy, review) > policy.policy.review_by
+    settings.people_path.unlink()
+    assert last_signed_review(settings, policy) is None, "whose signature it is can no longer be told"
+
+
+@pytest.mark.parametrize("form", ["md", "html", "json"])
+def test_nobody_signs_for_a_document_that_was_changed_in_one_of_its_forms(store: LocalEvidenceStore, tmp_path: Path, form: str) -> None:
+    settings, policy = Settings(home=tmp_path / "home"), read_policy()
+    appoint(settings)
+    _, paths = review_policy(policy, store, settings, NoFacts())
+    paths[form].write_bytes(paths[form].read_bytes().replace(b"2027", b"2037"))
+    with pytest.raises(PolicyError, match="is not what its JSON says"):
+        record_review(policy, settings, "kept", *SIGNED)
+
+
+def test_a_record_that_somebody_wrote_as_a_file_is_no_review(tmp_path: Path) -> None:
+    settings, policy = Settings(home=tmp_path), read_policy()
+    appoint(settings)
+    open_governance(settings).dispose()
+    made = {"policy": policy.label, "policy_digest": policy.digest, "reviewed_on": "2027-10-01", "outcome": "kept"}
+    written = PolicyReview(**made, document_digest="sha256:" + "0" * 64, decision="sha256:" + "1" * 64)  # type: ignore[arg-type]
+    folder = settings.policies_path / "reviews" / policy.policy.id
+    folder.mkdir(parents=True)
+    (folder / "2027-10-01-000000000000.json").write_text(written.model_dump_json(), encoding="utf-8")
+    assess, parameters = assessment_of("policy_review", policy, settings)
+    details = assess(None, parameters).details  # type: ignore[arg-type]
+    assert (details["due_on"], details["last_reviewed_on"]) == ("2027-11-01", None)
 
 
 def test_an_old_document_is_no_ground_for_a_review(store: LocalEvidenceStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,4 +209,4 @@ def test_an_old_document_is_no_ground_for_a_review(store: LocalEvidenceStore, tm
     review_policy(read_policy(), store, settings, NoFacts())
     monkeypatch.setattr(review_module, "utc_today", lambda: date(2027, 3, 1))
     with pytest.raises(PolicyError, match="older than 60 days"):
-        record_review(read_policy(), settings, "kept")
+        record_review(read_policy(), settings, "kept", *SIGNED)

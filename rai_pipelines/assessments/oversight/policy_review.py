@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from datetime import date
 
-from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
+from rai_pipelines.assessments.base import Measured, Parameters
 from rai_pipelines.evidence.model import Measurement
 
 
 class PolicyReviewParameters(Parameters):
-    """What the policy's header and the records of its reviews say. `last_review_digest` is that of the record."""
+    """What the policy's header says about its reviews: the first day by which one is due, and the days from one to the next."""
 
-    due_on: date
-    last_reviewed_on: date | None = None
-    last_review_digest: str | None = None
+    review_by: date
+    review_every_days: int
 
 
-def assess_policy_review(_: AuditContext, parameters: PolicyReviewParameters) -> Measured:
-    """The day is a fact of the policy; whether it has passed is judged on the day of the verdict."""
-    last = parameters.last_reviewed_on
+def policy_review_measured(*, due_on: date, last_reviewed_on: date | None, decision: str | None) -> Measured:
+    """The day by which the policy has to be reviewed, the last signed review, and the id of its signed statement."""
     return Measured(
-        measurements=(Measurement(metric="policy_reviews_recorded", value=0.0 if last is None else 1.0),),
-        details={"due_on": parameters.due_on.isoformat(), "last_reviewed_on": last.isoformat() if last is not None else None},
+        measurements=(Measurement(metric="policy_reviews_recorded", value=0.0 if last_reviewed_on is None else 1.0),),
+        details={
+            "due_on": due_on.isoformat(),
+            "last_reviewed_on": last_reviewed_on.isoformat() if last_reviewed_on is not None else None,
+            "decision": decision,
+        },
     )

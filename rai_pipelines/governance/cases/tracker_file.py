@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -38,7 +39,7 @@ class TrackerFile(BaseModel):
     def _jira_has_a_project(self) -> Self:
         if self.tracker == "jira" and not self.project:
             raise ValueError("project: Jira needs the key of the project that cases are opened in")
-        if self.url.startswith("http://") and not self.url.startswith(("http://127.0.0.1", "http://localhost")):
+        if self.url.startswith("http://") and urlsplit(self.url).hostname not in ("127.0.0.1", "localhost"):
             raise ValueError("url: https, so that the token is not sent in the clear")
         return self
 

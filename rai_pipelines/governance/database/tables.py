@@ -58,6 +58,7 @@ judgements = sa.Table(  # every verdict that came to the gate
     sa.Column("policy_digest", DIGEST, nullable=False),
     sa.Column("binding_digest", DIGEST, nullable=False),
     sa.Column("judged_for", sa.Date(), nullable=False),
+    sa.Column("month", sa.String(7), nullable=True),  # 2026-11: the month that the audit was asked for; null: the one it was made in
     sa.Column("recorded_at", MOMENT, nullable=False),
     sa.Index("ix_judgements_model_name", "model_name", "model_version", "id"),
 )
@@ -94,6 +95,7 @@ decisions = sa.Table(  # signed; the envelope is what counts, the other columns 
     sa.Column("envelope", sa.Text(), nullable=False),
     sa.Index("ix_decisions_subject", "subject"),
     sa.Index("ix_decisions_model_name", "model_name", "model_version"),
+    sa.Index("ix_decisions_kind", "kind", "sequence"),  # publications and reviews of policies
 )
 
 texts = sa.Table(  # what people wrote; can be deleted, and what was signed still verifies

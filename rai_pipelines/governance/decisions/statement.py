@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -37,6 +37,8 @@ class DecisionKind(StrEnum):
     REVOKE = "revoke"
     WAIVE = "waive"
     REVIEW = "review"
+    PUBLISH = "publish"  # a version of a policy
+    REVIEW_POLICY = "review_policy"
 
 
 class Words(Record):
@@ -52,7 +54,8 @@ class Words(Record):
 class Decision(Record):
     """What is signed.
 
-    `subject` is the digest of what is decided on: a binding (approve, reject, revoke, comment), a waiver, or what a review is about.
+    `subject` is the digest of what is decided on: a binding (approve, reject, revoke, comment), a waiver, what a review is about, or a policy.
+    About a policy, `model_name` is `policy:ID` (no registry allows the colon in a name) and `model_version` the policy's version.
     `binding` lists the digests of model, data, policy and evidence behind it, so that the envelope says them by itself.
     """
 
@@ -64,7 +67,7 @@ class Decision(Record):
     binding: dict[str, Digest] = Field(default_factory=dict)
     person: str
     role: str | None = None
-    review: str | None = Field(default=None, description="For a review: which one")
+    review: str | None = Field(default=None, description="For a review: which one; for that of a policy: what came out")
     words: Digest
     made_at: datetime
     nonce: str = Field(default_factory=lambda: secrets.token_hex(8), description="Two decisions of the same words are two decisions")
@@ -117,6 +120,20 @@ def open_decision(envelope: Mapping[str, Any], directory: Directory, keys: Mappi
 def identity_of(envelope: Mapping[str, Any]) -> str:
     """`sha256:` over the signed bytes: the same statement is the same decision, however its envelope is written."""
     return "sha256:" + hashlib.sha256(str(envelope.get("payload", "")).encode()).hexdigest()
+
+
+def words_of(meaning: str, conditions: Sequence[str] = ()) -> Words:
+    """What a person wrote, if it says something.
+
+    Raises:
+        DecisionRefused: it is shorter than ten characters, or too long.
+    """
+    try:
+        return Words(meaning=meaning, conditions=tuple(conditions))
+    except ValidationError as error:
+        raise DecisionRefused(
+            f"is not what a signature can mean: {error.errors()[0]['msg']}", where="meaning", hint="Say what you looked at, and what you conclude"
+        ) from error
 
 
 def digest_of_words(words: Words) -> str:

@@ -10,18 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from rai_pipelines.errors import DecisionRefused
+from rai_pipelines.errors import DecisionRefused, LedgerError
 from rai_pipelines.evidence.canonical import canonical_json, digest_of
-from rai_pipelines.governance.database.tables import decisions, texts
+from rai_pipelines.governance.database.tables import decisions, ledger_entries, texts
 from rai_pipelines.governance.decisions.statement import Decision, DecisionKind, SignedDecision, Words, digest_of_words, open_decision
+from rai_pipelines.governance.ledger.entry import read_entry
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
 from rai_pipelines.governance.people.directory import Directory, Person, require_person
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Key
 
-NEEDS_ROLE = (DecisionKind.APPROVE, DecisionKind.WAIVE)
+ABOUT_POLICIES = (DecisionKind.PUBLISH, DecisionKind.REVIEW_POLICY)
+NEEDS_ROLE = (DecisionKind.APPROVE, DecisionKind.WAIVE, *ABOUT_POLICIES)
 SKEW = timedelta(minutes=10)  # how far the clocks of who signs and who records may be apart
+WRITING = timedelta(minutes=1)  # from the look at the clock to the entry
+
+
+class NotRecorded(DecisionRefused):
+    """The ledger has no entry about a decision where its row says."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,8 @@ class Read:
 
     valid: tuple[Kept, ...]
     problems: tuple[str, ...] = ()
+    unrecorded: tuple[str, ...] = ()  # ids of those among the problems that the ledger does not know
+    lost: tuple[int, ...] = ()  # entries of the ledger about the others: decisions that were recorded, and no longer verify
 
     def of(self, *kinds: DecisionKind) -> tuple[Kept, ...]:
         """Those of these kinds."""
@@ -66,7 +75,7 @@ class DecisionBook:
         opened = open_decision(signed.envelope, self.directory, self.keys)
         known = connection.execute(sa.select(decisions).where(decisions.c.id == opened.id)).first()
         if known is not None:
-            return self._kept(known)
+            return self._kept(connection, known)
         decision, person = opened.decision, require_person(self.directory, opened.decision.person)
         _check_today(opened, person, now)
         if digest_of_words(words) != decision.words:
@@ -79,6 +88,8 @@ class DecisionBook:
             "people": self.directory.digest,
         }
         body |= {name: value for name, value in (("role", decision.role), ("review", decision.review)) if value}
+        if decision.kind in ABOUT_POLICIES:
+            body["about"] = dict(decision.binding)
         entry = self.ledger.append_within(connection, Happening("decision", f"key:{opened.keyid}", body, decision.model_name, decision.model_version))
         if not connection.execute(sa.select(texts.c.digest).where(texts.c.digest == decision.words)).first():
             connection.execute(texts.insert().values(digest=decision.words, content=canonical_json(words).decode()))
@@ -107,6 +118,10 @@ class DecisionBook:
             about &= (decisions.c.model_version == model_version) | decisions.c.model_version.is_(None)
         return self._read(connection, about)
 
+    def of_kind(self, connection: sa.Connection, kind: DecisionKind) -> Read:
+        """Every decision of that kind, about whatever."""
+        return self._read(connection, decisions.c.kind == kind.value)
+
     def words_of(self, connection: sa.Connection, kept: Kept) -> Words | None:
         """What was written with it; None when it was deleted, or is no longer what was signed."""
         row = connection.execute(sa.select(texts.c.content).where(texts.c.digest == kept.decision.words)).first()
@@ -119,24 +134,48 @@ class DecisionBook:
         rows: Sequence[Any] = connection.execute(sa.select(decisions).where(condition).order_by(decisions.c.sequence)).all()
         valid: list[Kept] = []
         problems: list[str] = []
+        unrecorded: list[str] = []
+        lost: list[int] = []
         for row in rows:
             try:
-                valid.append(self._kept(row))
+                valid.append(self._kept(connection, row))
             except DecisionRefused as error:
                 problems.append(f"decision {row.id[:19]}… {error.what}")
-        return Read(tuple(valid), tuple(problems))
+                if isinstance(error, NotRecorded):
+                    unrecorded.append(row.id)
+                elif _is_named(connection, row):
+                    lost.append(row.sequence)
+        return Read(tuple(valid), tuple(problems), tuple(unrecorded), tuple(lost))
 
-    def _kept(self, row: Any) -> Kept:
-        """The row as what was signed; its columns only find it and have to say the same."""
+    def _kept(self, connection: sa.Connection, row: Any) -> Kept:
+        """The row as what was signed; its columns only find it and have to say the same, and so does the ledger.
+
+        Who may write rows could otherwise date a signature back to when its key still counted, or sign in a role that they do not hold.
+        """
         opened = open_decision(json.loads(row.envelope), self.directory, self.keys)
         decision = opened.decision
         said = (opened.id, decision.kind.value, decision.model_name, decision.model_version, decision.subject)
         if said != (row.id, row.kind, row.model_name, row.model_version, row.subject):
             raise DecisionRefused("stands under other words than were signed", where=f"decision {row.id}", hint="Treat it as forged")
-        person = self.directory.find(decision.person)
-        if person is None or not _key_counted(person, opened.keyid, row.recorded_at):
-            raise DecisionRefused("was signed with a key that no longer counted", where=f"decision {row.id}")
+        why = why_not_counted(opened, self.directory, row.recorded_at)
+        if why is not None:
+            raise DecisionRefused(why, where=f"decision {row.id}")
+        _check_entry(connection, row, opened)
         return Kept(opened.id, decision, opened.keyid, row.recorded_at, row.sequence)
+
+
+def why_not_counted(signed: SignedDecision, directory: Directory, when: datetime) -> str | None:
+    """Why a verified signature does not count that was recorded at that time, by who its signer was then; None when it does."""
+    decision, person = signed.decision, directory.find(signed.decision.person)
+    if person is None or not _key_counted(person, signed.keyid, when):
+        return "was signed with a key that no longer counted"
+    if decision.role is not None and not person.held(decision.role, when.date()):
+        return f"was made as {decision.role}, which this person is not"
+    if decision.role is None and decision.kind in NEEDS_ROLE:
+        return "was made in no role"
+    if abs(decision.made_at - when) > SKEW + WRITING:
+        return "was recorded at another time than it was made"
+    return None
 
 
 def _check_today(signed: SignedDecision, person: Person, now: datetime) -> None:
@@ -152,6 +191,37 @@ def _check_today(signed: SignedDecision, person: Person, now: datetime) -> None:
     if decision.role is not None and decision.role not in person.roles:
         held = ", ".join(person.roles) or "none"
         raise DecisionRefused(f"is made as {decision.role}, and this person holds: {held}", where=where, hint="Decide in a role that you hold")
+
+
+def _check_entry(connection: sa.Connection, row: Any, opened: SignedDecision) -> None:
+    """That the ledger says the same under the number of the row, at a time that follows the entry before.
+
+    Raises:
+        NotRecorded: it does not.
+    """
+    place = ledger_entries.c
+    found = connection.execute(sa.select(place.sequence, place.content).where(place.sequence.in_((row.sequence - 1, row.sequence)))).all()
+    contents = {item.sequence: item.content for item in found}
+    try:
+        entry = read_entry(contents.get(row.sequence, ""))
+        before = read_entry(contents[row.sequence - 1]).recorded_at if row.sequence > 1 else entry.recorded_at
+    except (LedgerError, KeyError) as error:
+        raise NotRecorded("is not in the ledger", where=f"decision {row.id}", hint="Verify an export of the ledger") from error
+    decision = opened.decision
+    said = (entry.kind, entry.actor, entry.body.get("decision"), entry.body.get("subject"), entry.model_name, entry.model_version)
+    if said != ("decision", f"key:{opened.keyid}", opened.id, decision.subject, decision.model_name, decision.model_version):
+        raise NotRecorded("is not what the ledger says", where=f"decision {row.id}", hint="Verify an export of the ledger")
+    if not before <= entry.recorded_at == row.recorded_at:
+        raise NotRecorded("is dated otherwise than in the ledger", where=f"decision {row.id}", hint="Verify an export of the ledger")
+
+
+def _is_named(connection: sa.Connection, row: Any) -> bool:
+    """Whether the entry under the number of the row is about it: whoever adds rows can number them as they like, and entries only at the end."""
+    content = connection.execute(sa.select(ledger_entries.c.content).where(ledger_entries.c.sequence == row.sequence)).scalar()
+    try:
+        return content is not None and read_entry(content).body.get("decision") == row.id
+    except LedgerError:
+        return False
 
 
 def _key_counted(person: Person, keyid: str, when: datetime) -> bool:

@@ -83,8 +83,8 @@ def bind(
         policy_digest=verdict.policy_digest,
         data=dict(sorted(data.items())),
         evidence={name: evidence[name].digest for name in sorted(set(evidence) - left_out)},
-        submitters=_digests(submitters),
-        owners=_digests(owners),
+        submitters=identity_digests(submitters),
+        owners=identity_digests(owners),
     )
 
 
@@ -109,7 +109,8 @@ def submitter_known(binding: Binding, directory: Directory) -> bool:
     return bool(binding.submitters) and set(binding.submitters) <= known
 
 
-def _digests(identities: Iterable[str]) -> tuple[str, ...]:
+def identity_digests(identities: Iterable[str]) -> tuple[str, ...]:
+    """As a binding names people."""
     return tuple(sorted({_digest(identity) for identity in identities if identity.strip()}))
 
 

@@ -21,6 +21,8 @@ from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.registry import LivePointer, ModelRegistry
 
 ACTOR = "system:bypass_watch"
+LOOK_EVERY_S = 30
+LOOKED_AT = 50  # approved versions in use that are worked out anew in one look; where there are more, each look takes the next ones
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ def watch_pointers(keeper: Gatekeeper, registry: ModelRegistry) -> list[Bypass]:
         RegistryUnavailable: nothing is known, and nothing is changed.
     """
     pointers = registry.live_pointers()
+    _settle(keeper, registry, sorted({pointer.version for pointer in pointers}, key=lambda version: version.key))
     with keeper.engine.begin() as connection:
         now = keeper.ledger.lock(connection)
         states = _states(connection, {pointer.version.name for pointer in pointers})
@@ -52,6 +55,16 @@ def watch_pointers(keeper: Gatekeeper, registry: ModelRegistry) -> list[Bypass]:
         for bypass in noticed:
             _put_back(keeper, registry, bypass.pointer)
     return noticed
+
+
+def _settle(keeper: Gatekeeper, registry: ModelRegistry, versions: Sequence[ModelVersion]) -> None:
+    """Work approved versions out anew: a row that somebody wrote as approved is no approval."""
+    with reading(keeper.engine) as connection:
+        states = _states(connection, {version.name for version in versions})
+    approved = [version for version in versions if states.get(version) == GateState.APPROVED.value]
+    start = int(keeper.clock().timestamp()) // LOOK_EVERY_S * LOOKED_AT % max(len(approved), 1)
+    for version in [*approved[start:], *approved[:start]][:LOOKED_AT]:
+        keeper.settled(version, registry)
 
 
 def _states(connection: sa.Connection, names: set[str]) -> dict[ModelVersion, str]:
@@ -104,12 +117,20 @@ def _case(pointer: LivePointer, why: str, number: int, now: datetime) -> CaseReq
 def _put_back(keeper: Gatekeeper, registry: ModelRegistry, pointer: LivePointer) -> None:
     if pointer.kind != "alias":
         return
-    with reading(keeper.engine) as connection:
-        chosen = sa.select(gates.c.model_version).where(gates.c.model_name == pointer.version.name, gates.c.state == GateState.APPROVED.value)
-        target = connection.execute(chosen.order_by(gates.c.created_ms.desc()).limit(1)).scalar()
+    target = _newest_approved(keeper, registry, pointer.version.name)
     if target is None:
         registry.delete_alias(pointer.name, pointer.version.name)
     else:
         registry.set_alias(pointer.name, ModelVersion(pointer.version.name, str(target)))
     body: dict[str, Any] = {"pointer": pointer.name, "from": pointer.version.version, "to": target}
     keeper.ledger.append(Happening("bypass_undone", ACTOR, body, pointer.version.name, pointer.version.version))
+
+
+def _newest_approved(keeper: Gatekeeper, registry: ModelRegistry, name: str) -> str | None:
+    """The newest version of the model that is approved, worked out anew."""
+    while True:
+        with reading(keeper.engine) as connection:
+            chosen = sa.select(gates.c.model_version).where(gates.c.model_name == name, gates.c.state == GateState.APPROVED.value)
+            target = connection.execute(chosen.order_by(gates.c.created_ms.desc(), gates.c.model_version.desc()).limit(1)).scalar()
+        if target is None or keeper.settled(ModelVersion(name, str(target)), registry) is GateState.APPROVED:
+            return None if target is None else str(target)

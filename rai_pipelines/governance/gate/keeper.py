@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from rai_pipelines.clock import utc_now
-from rai_pipelines.errors import DecisionRefused, EvidenceError
+from rai_pipelines.errors import DecisionRefused, EvidenceError, UnknownModelVersion
 from rai_pipelines.evidence.store import EvidenceStore
 from rai_pipelines.governance.database.engine import reading
 from rai_pipelines.governance.database.tables import gate_transitions, gates
+from rai_pipelines.governance.decisions.publications import publications, standing_of
 from rai_pipelines.governance.decisions.statement import DecisionKind, SignedDecision, Words
 from rai_pipelines.governance.decisions.store import DecisionBook, Kept
 from rai_pipelines.governance.decisions.waivers import Waiver, WaiverStanding, apply_waivers, find_waiver, propose_waiver, waivers_of
-from rai_pipelines.governance.gate.binding import Binding, people_excluded, submitter_known
+from rai_pipelines.governance.gate.binding import Binding, identity_digests, people_excluded, submitter_known
 from rai_pipelines.governance.gate.record import GateState
-from rai_pipelines.governance.gate.rows import approved_before, keep_binding, keep_judgement, present, row_of, versions_where, write_row
+from rai_pipelines.governance.gate.rows import approved_before, class_asked, keep_binding, keep_judgement, present, row_of, versions_where, write_row
 from rai_pipelines.governance.gate.state import Facts, Standing, changes_by_itself_at, standing, worst_severity
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
 from rai_pipelines.governance.outbox import put
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.verdict import Verdict, VerdictStatus
+from rai_pipelines.policy.versions.published import any_published
+from rai_pipelines.policy.versions.standing import PolicyStanding
 from rai_pipelines.subjects.names import ModelVersion
+from rai_pipelines.subjects.registry import ModelRegistry
 
 ACTOR = "system:release_gate"
 REGISTRY = "registry"  # the outbox's kind for what the registry is told
@@ -63,24 +68,27 @@ class Gatekeeper:
     policy: Policy
     store: EvidenceStore
     clock: Callable[[], datetime] = utc_now
+    published: Path | None = None  # folder with the files of published policies
 
-    def take_verdict(self, verdict: Verdict, binding: Binding, *, created_ms: int) -> Gate:
-        """Take a new verdict to the gate; what was approved of anything else is void."""
+    def take_verdict(self, verdict: Verdict, binding: Binding, *, created_ms: int, month: str | None = None) -> Gate:
+        """Take a new verdict to the gate; what was approved of anything else is void. `month` is the one that the audit was asked for."""
         version = ModelVersion(verdict.model_name, verdict.model_version)
         with self.engine.begin() as connection:
             now = self.ledger.lock(connection)
             keep_binding(connection, binding)
             gate = self._work_out(connection, (binding, verdict), now, created_ms=created_ms)
-            keep_judgement(connection, verdict, gate.effective, binding, now=now)
+            keep_judgement(connection, (verdict, gate.effective), binding, now=now, month=month)
             body: dict[str, Any] = {
                 "state": gate.standing.state.value,
                 "verdict": verdict.status.value,
                 "after_waivers": gate.effective.status.value,
                 "verdict_digest": verdict.digest,
                 "policy_digest": verdict.policy_digest,
+                "policy_status": verdict.policy_status.value,
                 "model_digest": verdict.model_digest,
                 "datasheet_digest": verdict.datasheet_digest,
                 "binding": binding.digest,
+                "month": month,
                 "evidence": dict(sorted(binding.evidence.items())),
             }
             self.ledger.append_within(connection, Happening("gate", ACTOR, body, version.name, version.version))
@@ -106,7 +114,7 @@ class Gatekeeper:
                     where=f"decision of {decision.person!r} about {version}",
                     hint=f"Look again with: rai review show {version}",
                 )
-            self._may_decide(binding, decision.kind, decision.person)
+            self._may_decide(binding, decision.kind, decision.person, self.policy_standing(connection, now.date()))
             self.book.record(connection, signed, words, now=now)
             return self._work_out(connection, (binding, verdict), now)
 
@@ -133,9 +141,10 @@ class Gatekeeper:
                     f"it lasts longer than the {rules.days_max} days that the policy allows", where=where, hint="Choose an earlier day"
                 )
             covered = versions_where(connection, gates.c.model_name == waiver.model_name)
+            stands = self.policy_standing(connection, now.date())
             for version in covered:
                 if waiver.covers(version.name, version.version):
-                    self._may_decide(present(connection, self.store, version)[0], DecisionKind.WAIVE, signed.decision.person)
+                    self._may_decide(present(connection, self.store, version)[0], DecisionKind.WAIVE, signed.decision.person, stands)
             propose_waiver(connection, waiver)
             self.book.record(connection, signed, words, now=now)
             for version in covered:
@@ -154,6 +163,33 @@ class Gatekeeper:
             now = self.ledger.lock(connection)
             return self._work_out(connection, present(connection, self.store, version), now)
 
+    def settled(self, version: ModelVersion, registry: ModelRegistry) -> GateState | None:
+        """The state that follows now from what was judged and decided, whatever its row says; None when the version was never at the gate.
+
+        A version whose verdict or binding is gone, was altered, or names another submitter than the registry, loses its approval.
+
+        Raises:
+            RegistryUnavailable: nothing is known, and nothing is changed.
+        """
+        try:
+            submitters = set(identity_digests(registry.get(version).submitted_by))
+        except UnknownModelVersion:  # nobody can use it
+            submitters = set()
+        with self.engine.begin() as connection:
+            now = self.ledger.lock(connection)
+            row = row_of(connection, version)
+            if row is None:
+                return None
+            try:
+                brought = present(connection, self.store, version)
+                if not submitters <= set(brought[0].submitters):  # fewer: the run that named them may be gone
+                    hint = "Audit it again: people who submitted a version do not decide about it"
+                    raise EvidenceError("the registry names another submitter than the gate", where=str(version), hint=hint)
+                return self._work_out(connection, brought, now).standing.state
+            except EvidenceError as error:
+                alive = row.state in (GateState.APPROVED, GateState.AWAITING_REVIEW, GateState.EXPIRED)
+                return self._distrust(connection, version, str(error), now).standing.state if alive else GateState(row.state)
+
     def sweep(self, *, limit: int = SWEPT_AT_ONCE) -> list[Moved]:
         """Versions whose state changes by itself: an approval or a waiver has ended, or the policy is another one.
 
@@ -163,7 +199,8 @@ class Gatekeeper:
         with self.engine.begin() as connection:
             now = self.ledger.lock(connection)
             alive = gates.c.state.in_([GateState.APPROVED, GateState.AWAITING_REVIEW, GateState.EXPIRED])
-            due = (gates.c.due_at <= now) | (alive & (gates.c.policy_digest != self.policy.digest))
+            refused = sa.true() if self.policy_standing(connection, now.date()).refused else gates.c.policy_digest != self.policy.digest
+            due = (gates.c.due_at <= now) | (alive & refused)
             found: list[Moved] = []
             for version in versions_where(connection, due, limit=limit):
                 try:
@@ -189,10 +226,17 @@ class Gatekeeper:
         """The ledger that decisions are recorded in."""
         return self.book.ledger
 
-    def _may_decide(self, binding: Binding, kind: DecisionKind, person: str) -> None:
+    def policy_standing(self, connection: sa.Connection, today: date) -> PolicyStanding:
+        """Whether the policy at hand was published by a signature that counts."""
+        files = self.published is not None and any_published(self.published)
+        return standing_of(self.policy, publications(connection, self.book), today, files=files)
+
+    def _may_decide(self, binding: Binding, kind: DecisionKind, person: str, stands: PolicyStanding) -> None:
         where = f"{kind.value} of {binding.model_name}/{binding.model_version} by {person!r}"
         if kind not in SIGNED_BY_OTHERS:
             return
+        if stands.problem is not None and kind is not DecisionKind.REJECT:
+            raise DecisionRefused(stands.problem, where=where, hint="Publish the policy first: rai policy publish FILE --as ID")
         if person in people_excluded(binding, self.book.directory):
             raise DecisionRefused("who submitted or owns a model does not decide about it", where=where, hint="Ask somebody else who holds the role")
         if self.policy.release.unknown_submitter == "refuse" and not submitter_known(binding, self.book.directory):
@@ -210,13 +254,18 @@ class Gatekeeper:
         effective = apply_waivers(verdict, self.policy, waived)
         ends = [item.waiver.until for item in waived if item.active and item.waiver.covers(version.name, version.version)]
         stale = None
-        if verdict.policy_digest != self.policy.digest:
+        stands = self.policy_standing(connection, today)
+        if stands.problem is not None:
+            stale = f"The policy in force approves nothing. {stands.problem}"
+        elif verdict.policy_digest != self.policy.digest:
             stale = f"It was judged under {verdict.policy}, and the policy in force is another one ({self.policy.label}); audit it again"
+        made_ms = created_ms if created_ms is not None else row.created_ms
+        asked = class_asked(connection, version, verdict.risk_class, created_ms=made_ms)
         decided = self.book.about(connection, binding.digest)
         found = standing(
             Facts(
                 effective=effective.status,
-                risk_class=verdict.risk_class,
+                risk_class=asked,
                 rules=rules,
                 decisions=decided.valid,
                 excluded=excluded,
@@ -228,6 +277,9 @@ class Gatekeeper:
                 approved_binding=approved_before(connection, version),
             )
         )
+        if asked != verdict.risk_class and found.state is not GateState.APPROVED:
+            why = f"It declares risk class {verdict.risk_class}, and the version approved before it {asked}: people decide as for {asked}"
+            found = Standing(found.state, f"{found.reason}. {why}", found.approved_until)
         if decided.problems:
             found = Standing(found.state, f"{found.reason}. Not counted: {'; '.join(decided.problems[:3])}", found.approved_until)
         moved = row is None or row.state != found.state.value
@@ -243,7 +295,7 @@ class Gatekeeper:
             "verdict_digest": verdict.digest,
             "policy": f"{verdict.policy} {verdict.policy_digest}",
             "policy_digest": verdict.policy_digest,
-            "created_ms": created_ms if created_ms is not None else row.created_ms,
+            "created_ms": made_ms,
             "due_at": changes_by_itself_at(found, ends, now),
         }
         write_row(connection, version, row, values)

@@ -45,8 +45,13 @@ DECISIONS = {
 }
 
 
-def sync_registry(engine: sa.Engine, registry: ModelRegistry, version: ModelVersion) -> GateRecord:
+Settle = Callable[[ModelVersion, ModelRegistry], GateState | None]  # works the state of a version out anew, and writes it
+
+
+def sync_registry(engine: sa.Engine, registry: ModelRegistry, version: ModelVersion, *, settle: Settle | None = None) -> GateRecord:
     """Tell the registry how `version` stands; safe to repeat, but not while another process tells about the same model (the outbox sees to that).
+
+    With `settle`, a version is only told to be approved where that follows from what was decided, not because its row says so.
 
     An alias that has to leave the version leaves before anything else is written, so that a crash in between errs on the safe side.
 
@@ -54,7 +59,15 @@ def sync_registry(engine: sa.Engine, registry: ModelRegistry, version: ModelVers
         EvidenceError: it was never at the gate.
         RegistryUnavailable: the registry did not take a write; run again.
     """
+    if settle is not None:
+        settle(version, registry)
     record, targets = _present(engine, version)
+    known: set[str] = set()
+    while settle is not None and (unknown := {target for target in targets.values() if target is not None} - known):
+        for target in sorted(unknown):
+            settle(ModelVersion(version.name, target), registry)
+        known |= unknown
+        record, targets = _present(engine, version)
     holders = registry.aliases(version.name)
     moves = {alias: plan_alias(version, holders.get(alias), target) for alias, target in targets.items()}
     for alias in sorted(moves, reverse=True):
@@ -95,12 +108,14 @@ def tag_failed_audit(version: ModelVersion, registry: ModelRegistry, *, judged_b
     registry.set_tags(version, tags)
 
 
-def registry_deliveries(engine: sa.Engine, registry: ModelRegistry, told: Callable[[GateRecord], None] = lambda _: None) -> Mapping[str, Deliver]:
-    """How the outbox tells the registry about the versions of a model; `told` hears of each."""
+def registry_deliveries(
+    engine: sa.Engine, registry: ModelRegistry, told: Callable[[GateRecord], None] = lambda _: None, *, settle: Settle | None = None
+) -> Mapping[str, Deliver]:
+    """How the outbox tells the registry about the versions of a model; `told` hears of each, `settle` is as in `sync_registry`."""
 
     def deliver(payload: Mapping[str, Any]) -> None:
         for key in payload["versions"]:
-            told(sync_registry(engine, registry, ModelVersion.from_key(key)))
+            told(sync_registry(engine, registry, ModelVersion.from_key(key), settle=settle))
 
     return {REGISTRY: deliver}
 

@@ -33,7 +33,7 @@ def present(connection: sa.Connection, store: EvidenceStore, version: ModelVersi
     """The binding and the verdict that stand at the gate.
 
     Raises:
-        EvidenceError: the version was never at the gate, or one of the two is gone or was altered.
+        EvidenceError: the version was never at the gate, one of the two is gone or was altered, or they are not those that came to it last.
     """
     row = row_of(connection, version)
     if row is None:
@@ -43,6 +43,12 @@ def present(connection: sa.Connection, store: EvidenceStore, version: ModelVersi
     if binding is None or binding.digest != row.binding_digest:
         hint = "Restore the database from a backup, and verify the ledger"
         raise EvidenceError("what was bound at the gate was altered", where=str(version), hint=hint)
+    judged = judgements.c
+    mine = (judged.model_name == version.name) & (judged.model_version == version.version)
+    last = connection.execute(sa.select(judged.verdict_digest, judged.binding_digest).where(mine).order_by(judged.id.desc()).limit(1)).first()
+    if last is None or (last.verdict_digest, last.binding_digest) != (row.verdict_digest, row.binding_digest):
+        hint = "Find out who wrote to the database, and audit the version again"
+        raise EvidenceError("what stands at the gate is not what came to it last", where=str(version), hint=hint)
     return binding, store.get(row.verdict_digest, Verdict)
 
 
@@ -52,8 +58,9 @@ def keep_binding(connection: sa.Connection, binding: Binding) -> None:
         connection.execute(bindings.insert().values(digest=binding.digest, content=canonical_json(binding).decode()))
 
 
-def keep_judgement(connection: sa.Connection, verdict: Verdict, effective: Verdict, binding: Binding, *, now: datetime) -> None:
-    """Keep that the verdict came to the gate, and what it was after waivers."""
+def keep_judgement(connection: sa.Connection, judged: tuple[Verdict, Verdict], binding: Binding, *, now: datetime, month: str | None = None) -> None:
+    """Keep that the verdict came to the gate, what it was after waivers, and the month that its audit was asked for."""
+    verdict, effective = judged
     connection.execute(
         judgements.insert().values(
             model_name=verdict.model_name,
@@ -65,6 +72,7 @@ def keep_judgement(connection: sa.Connection, verdict: Verdict, effective: Verdi
             policy_digest=verdict.policy_digest,
             binding_digest=binding.digest,
             judged_for=verdict.judged_for,
+            month=month,
             recorded_at=now,
         )
     )
@@ -85,3 +93,22 @@ def approved_before(connection: sa.Connection, version: ModelVersion) -> str | N
     chosen = sa.select(gate_transitions.c.binding_digest).where(where, gate_transitions.c.after == GateState.APPROVED.value)
     row = connection.execute(chosen.order_by(gate_transitions.c.id.desc()).limit(1)).first()
     return None if row is None else str(row.binding_digest)
+
+
+def class_asked(connection: sa.Connection, version: ModelVersion, declared: str, *, created_ms: int) -> str:
+    """The risk class by whose rules people decide: the declared one, or that of the version approved last before it, where that is higher.
+
+    The owner declares the class: a lower one takes effect when those have approved it who approved the version before.
+    """
+    moved = gate_transitions.c
+    approved = sa.select(moved.id).where(
+        moved.model_name == gates.c.model_name, moved.model_version == gates.c.model_version, moved.after == GateState.APPROVED.value
+    )
+    chosen = sa.select(gates.c.risk_class).where(gates.c.model_name == version.name, gates.c.created_ms < created_ms, approved.exists())
+    before = connection.execute(chosen.order_by(gates.c.created_ms.desc()).limit(1)).scalar()
+    return declared if before is None or _rank(before) <= _rank(declared) else str(before)
+
+
+def _rank(risk_class: str) -> int:
+    """Unknown is high."""
+    return {"low": 0, "limited": 1}.get(risk_class, 2)

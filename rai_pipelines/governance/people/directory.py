@@ -15,6 +15,7 @@ from rai_pipelines.governance.people.identity import canonical_identity, usable_
 from rai_pipelines.policy.release_rules import Role
 from rai_pipelines.yaml_documents import read_yaml_document
 
+WRITABLE_BY_ALL = 0o002
 Identity = Annotated[str, AfterValidator(usable_identity)]
 
 
@@ -41,6 +42,7 @@ class Person(_Frozen):
     mail: str | None = Field(default=None, max_length=200)
     identities: tuple[Identity, ...] = ()
     roles: tuple[Role, ...] = ()
+    former_roles: dict[Role, date] = Field(default={}, description="Roles held up to and including a day: what was decided in them then still counts")
     keys: tuple[PersonKey, ...] = ()
     deputy: Identity | None = None
     active: bool = True
@@ -48,9 +50,13 @@ class Person(_Frozen):
 
     @model_validator(mode="after")
     def _a_service_signs_nothing(self) -> Self:
-        if self.responsible and (self.keys or self.roles):
+        if self.responsible and (self.keys or self.roles or self.former_roles):
             raise ValueError(f"{self.id} acts for others and so has neither keys nor roles")
         return self
+
+    def held(self, role: str, day: date) -> bool:
+        """Whether a decision of that day, made in that role, counts."""
+        return role in self.roles or (role in self.former_roles and day <= self.former_roles[role])
 
     @property
     def known_as(self) -> tuple[str, ...]:
@@ -110,10 +116,12 @@ def read_directory(path: Path) -> Directory:
     """The people's file at `path`; nobody, when there is none (then nobody can approve).
 
     Raises:
-        PeopleError: it is not readable, a field is wrong, or one identity or key belongs to two people; names file and line.
+        PeopleError: it is not readable, anybody may write it, a field is wrong, or one identity or key belongs to two people; names file and line.
     """
     if not path.exists():
         return Directory(schema="rai.people/v1")
+    if path.stat().st_mode & WRITABLE_BY_ALL:
+        raise PeopleError("can be written by every user of this machine", where=str(path), hint=f"Run: chmod o-w {path.name}")
     return read_yaml_document(path, Directory, error=PeopleError)
 
 

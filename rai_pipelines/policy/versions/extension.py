@@ -86,6 +86,7 @@ class PolicyExtension(_Frozen):
     release: Mapping[str, Any] = Field(default={})
     escalation: Mapping[str, Any] = Field(default={})
     retention: Mapping[str, Any] = Field(default={})
+    signatories: Mapping[str, Any] = Field(default={})
     overrides: tuple[ControlOverride, ...] = ()
     controls: tuple[Control, ...] = ()
     waivers: tuple[PolicyWaiver, ...] = ()

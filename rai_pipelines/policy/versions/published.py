@@ -1,4 +1,8 @@
-"""Published versions: `id@version` is pinned to one digest, for ever, in a file that is written once, and in the ledger."""
+"""Published versions: `id@version` is pinned to one digest, for ever, in a file that is written once.
+
+The file keeps a changed policy from being loaded under the same version. It gives no leave to approve anything: a signature does
+(governance/decisions/publications.py).
+"""
 
 from __future__ import annotations
 
@@ -87,6 +91,11 @@ def published_version(label: str, folder: Path) -> PublishedPolicy | None:
     if record.policy.digest != record.digest or record.policy.label != label:
         raise PolicyError("was altered after it was published", where=str(path), hint="Restore it from a backup; the ledger names its digest")
     return record
+
+
+def any_published(folder: Path) -> bool:
+    """Whether any version has a file there."""
+    return next((folder / "published").glob("*/*.json"), None) is not None
 
 
 def _path(label: str, folder: Path) -> Path:

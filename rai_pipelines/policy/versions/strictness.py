@@ -16,7 +16,7 @@ from rai_pipelines.policy.model import Control, Policy, Severity, Tier
 Effect = Literal["stricter", "looser", "other"]
 DECIDING = ("tier", "severity", "effective_from", "check")
 TOLD = ("statement", "references", "provenance", "threshold_provenance", "evidence", "area", "legal_date")  # decide nothing by themselves
-RULES = ("budgets", "release", "escalation", "retention")  # sections whose models say themselves what is stricter
+RULES = ("budgets", "release", "escalation", "retention", "signatories")  # sections whose models say themselves what is stricter
 STATISTICS: Mapping[str, Direction | None] = {
     "alpha": Direction.HIGHER,  # fails what a smaller level would leave undecided
     "interval_level": Direction.HIGHER,  # wider intervals: harder to pass
@@ -137,8 +137,8 @@ def _towards(direction: Direction | tuple[str, ...] | None, old: Any, new: Any) 
         return "stricter" if old is None else "looser"
     if direction is Direction.NO_ORDER:
         return "other"
-    if direction is Direction.MORE:
-        before, after = set(old), set(new)
+    if direction in (Direction.MORE, Direction.FEWER):
+        before, after = (set(old), set(new)) if direction is Direction.MORE else (set(new), set(old))
         return "stricter" if after > before else "looser" if after < before else "other"
     if isinstance(direction, tuple):
         return "other" if not {old, new} <= set(direction) else ("stricter" if direction.index(new) > direction.index(old) else "looser")

@@ -200,3 +200,27 @@ def test_a_secret_that_is_not_in_the_environment_is_named(tmp_path: Path, monkey
     with pytest.raises(SettingsError, match="RAI_TRACKER_TOKEN"):
         open_tracker(path)
     assert open_tracker(tmp_path / "absent.yaml") is None
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1.example.org", "http://localhost.example.org/jira", "http://jira.example.org"])
+def test_no_token_goes_out_in_the_clear_to_a_host_that_only_looks_like_this_machine(tmp_path: Path, url: str) -> None:
+    path = tmp_path / "tracker.yaml"
+    path.write_text(yaml.safe_dump({"schema": "rai.tracker/v1", "tracker": "jira", "project": "RAI", "url": url}), encoding="utf-8")
+    with pytest.raises(DocumentError, match="https"):
+        open_tracker(path)
+
+
+@pytest.mark.parametrize(
+    ("host", "fits"), [("jira.example.org", True), ("JIRA.example.org:8443", True), ("example.org", False), ("other.org", False)]
+)
+def test_the_token_goes_to_the_host_that_the_environment_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, fits: bool) -> None:
+    path = tmp_path / "tracker.yaml"
+    content = {"schema": "rai.tracker/v1", "tracker": "jira", "project": "RAI", "url": "https://jira.example.org:8443/base"}
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    for name, value in {"RAI_TRACKER_USER": USER, "RAI_TRACKER_TOKEN": TOKEN, "RAI_TRACKER_HOST": host}.items():
+        monkeypatch.setenv(name, value)
+    if fits:
+        assert open_tracker(path) is not None
+    else:
+        with pytest.raises(SettingsError, match="who changed the file"):
+            open_tracker(path)

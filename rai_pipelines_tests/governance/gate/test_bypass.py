@@ -33,7 +33,7 @@ def registry(tmp_path: Path) -> MlflowRegistry:
     """With two versions of `loans`."""
     made = MlflowRegistry(new_registry(tmp_path / "mlflow.db"))
     for _ in range(2):
-        made.register("loans", tmp_path / "evidence")
+        made.register("loans", tmp_path / "evidence", tags={"rai.submitted_by": "ci"})
     return made
 
 

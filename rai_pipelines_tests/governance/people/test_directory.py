@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,19 @@ def test_a_change_of_the_file_changes_its_digest(tmp_path: Path) -> None:
 @given(st.text(min_size=1, max_size=40))
 def test_the_canonical_form_is_its_own_canonical_form(text: str) -> None:
     assert canonical_identity(canonical_identity(text)) == canonical_identity(text)
+
+
+def test_a_file_that_every_user_may_write_says_who_nobody_is(tmp_path: Path) -> None:
+    path = written(tmp_path, person())
+    path.chmod(0o666)
+    with pytest.raises(PeopleError, match=r"every user.*chmod o-w"):
+        read_directory(path)
+
+
+def test_a_role_that_somebody_held_counts_until_its_day(tmp_path: Path) -> None:
+    directory = read_directory(written(tmp_path, person(roles=["validator"], former_roles={"risk_owner": "2026-12-31"})))
+    (reviewer,) = directory.people
+    assert reviewer.held("validator", date(2030, 1, 1))
+    assert [reviewer.held("risk_owner", date(2026, 12, day)) for day in (1, 31)] == [True, True]
+    assert not reviewer.held("risk_owner", date(2027, 1, 1)) and not reviewer.held("ethics_officer", date(2026, 1, 1))
+    assert directory.in_role("risk_owner") == ()

@@ -14,6 +14,7 @@ from rai_pipelines.assessments.verification.domain import Asked, Region
 from rai_pipelines.assessments.verification.extraction import TASK
 from rai_pipelines.assessments.verification.feedforward import Feedforward, feedforward_of
 from rai_pipelines.assessments.verification.linear import Linear, linear_of
+from rai_pipelines.assessments.verification.several import AskedClasses, Several, network_pairs, several_of
 from rai_pipelines.assessments.verification.tree_dumps import Unsupported
 from rai_pipelines.assessments.verification.trees import Ensemble, ensemble_of
 from rai_pipelines.subjects.subject import LoadedModel
@@ -60,6 +61,61 @@ def describe(model: LoadedModel, columns: Sequence[str], *, asked: Asked, region
     usable = rows[representable(form, rows)]
     random = region.sample(np.random.default_rng([seed, 71]), max(len(usable), 100))
     return _compared(form, asked, np.concatenate([usable, random]), left_out=len(rows) - len(usable))
+
+
+@dataclass(frozen=True)
+class DescribedClasses:
+    """As `Described`, of three or more classes."""
+
+    form: Several | None
+    reason: str | None = None
+    compared: int = 0
+    difference: float | None = None
+    left_out: int = 0
+
+
+def describe_classes(
+    model: LoadedModel, columns: Sequence[str], names: tuple[str, ...], *, asked: AskedClasses, region: Region, rows: np.ndarray, seed: int
+) -> DescribedClasses:
+    """As `describe`, for a classifier of the classes `names`: the same decisions, the same probabilities of all of them.
+
+    Raises:
+        ModelError: the model fails, or its process answers with something else than trees, weights or layers.
+    """
+    space = region.space
+    answer, tables = model.run(TASK, {"columns": list(columns), "classes": list(names)}, {})
+    if answer.get("kind") not in ("class_trees", "class_linear", "network"):
+        return DescribedClasses(None, f"not verified: {answer.get('reason')}")
+    try:
+        if answer["kind"] == "network":
+            network = read_layers(model, len(columns))
+            if network is None:
+                return DescribedClasses(None, "not verified: the model's process takes back that it is a network")
+            form = network_pairs(network, answer, names, space, columns)
+        else:
+            form = several_of(answer, tables, names, space)
+    except Unsupported as reason:
+        return DescribedClasses(None, f"not verified: {reason}")
+    usable = rows[representable(form.first, rows)]
+    random = region.sample(np.random.default_rng([seed, 71]), max(len(usable), 100))
+    vectors = np.concatenate([usable, random])
+    return _classes_compared(form, asked, vectors, left_out=len(rows) - len(usable))
+
+
+def _classes_compared(form: Several, asked: AskedClasses, vectors: np.ndarray, *, left_out: int) -> DescribedClasses:
+    raw = form.raw(vectors)
+    best = np.sort(raw, axis=1)
+    clear = best[:, -1] - best[:, -2] > form.rounding
+    others = raw.argmax(axis=1)[clear] != asked.decisions(vectors)[clear]
+    if others.any():
+        return DescribedClasses(None, f"not verified: what was read decides {int(others.sum())} of {len(vectors)} rows otherwise than the model")
+    scores = asked.scores(vectors)
+    difference: float | None = None
+    if form.link != "none" and scores is not None:
+        difference = float(np.abs(form.scores(raw) - scores).max())
+        if difference > max(LARGEST_DIFFERENCE, form.rounding + form.first.score_rounding):
+            return DescribedClasses(None, f"not verified: what was read from the model scores otherwise than it, by up to {difference:.3g}")
+    return DescribedClasses(form, None, len(vectors), difference, left_out)
 
 
 def representable(form: Form, rows: np.ndarray) -> np.ndarray:

@@ -124,17 +124,18 @@ def test_a_network_of_three_classes_is_not_read_as_one_of_two() -> None:
         form_of(1, outputs=3)
 
 
-def test_the_assessment_certifies_rows_of_a_network_and_says_what_it_does_not_prove(tmp_path: Path) -> None:
+def test_the_assessment_certifies_rows_of_a_network_and_proves_or_refutes_its_properties(tmp_path: Path) -> None:
     extra = """
 safety_properties:
   - {name: grows, monotone: {feature: income, direction: increasing}}
   - {name: rich, rule: {when: {income: [70, 80], age: [50, 60]}, decision: favourable}}
   - {name: never-sure, bounded_output: {low: 0.4, high: 0.6}}
+  - {name: falls, monotone: {feature: income, direction: decreasing}}
 """
     measured = assess_verification(context(tmp_path, SHEET + extra), VerificationParameters(rows=40))
     answers: Any = measured.details["certificates"]
-    assert (answers["grows"]["answer"], answers["rich"]["answer"], answers["never-sure"]["answer"]) == ("unknown", "proved", "refuted")
-    assert "not this kind of property" in answers["grows"]["reason"]
+    assert (answers["grows"]["answer"], answers["rich"]["answer"], answers["never-sure"]["answer"]) == ("proved", "proved", "refuted")
+    assert answers["falls"]["answer"] == "refuted" and answers["falls"]["counterexample_confirmed_by_the_model"] is True
     assert measured.details["form"] == "feedforward"
     shares = {item.metric: item.value for item in measured.measurements}
     assert (shares["certified_share"] or 0) > 0.5 and (shares["refuted_share"] or 0) > 0

@@ -10,6 +10,7 @@ import numpy as np
 
 from rai_pipelines.assessments.security.feature_space import FeatureSpace
 from rai_pipelines.assessments.security.networks import read_layers
+from rai_pipelines.assessments.verification.calibrated import mean_of
 from rai_pipelines.assessments.verification.domain import Asked, Region
 from rai_pipelines.assessments.verification.extraction import TASK
 from rai_pipelines.assessments.verification.feedforward import Feedforward, feedforward_of
@@ -45,7 +46,7 @@ def describe(model: LoadedModel, columns: Sequence[str], *, asked: Asked, region
     """
     space = region.space
     answer, tables = model.run(TASK, {"columns": list(columns)}, {})
-    if answer.get("kind") not in ("trees", "linear", "network"):
+    if answer.get("kind") not in ("trees", "linear", "network", "mean"):
         return Described(None, f"not verified: {answer.get('reason')}")
     form: Form
     try:
@@ -54,6 +55,8 @@ def describe(model: LoadedModel, columns: Sequence[str], *, asked: Asked, region
             if network is None:
                 return Described(None, "not verified: the model's process takes back that it is a network")
             form = feedforward_of(network, space, columns, positive=answer.get("positive") == 1)
+        elif answer["kind"] == "mean":
+            form = mean_of(answer, space)
         else:
             form = linear_of(answer, space) if answer["kind"] == "linear" else ensemble_of(answer, tables.get("nodes"), space)
     except Unsupported as reason:

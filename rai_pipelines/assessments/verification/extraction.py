@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from rai_pipelines.assessments.security.feature_space import scalar
 from rai_pipelines.assessments.security.network_models import network_of
+from rai_pipelines.assessments.verification.calibrated import is_calibrated, write_calibrated
 from rai_pipelines.assessments.verification.class_tree_dumps import write_classes
 from rai_pipelines.assessments.verification.decision_thresholds import GroupThresholds, Threshold, cut_at, threshold_of, write_groups
 from rai_pipelines.assessments.verification.preprocessing import column_of, transformed
@@ -50,20 +51,35 @@ def described(model: CheckedModel, parameters: Mapping[str, JsonValue], tables: 
         if len(classes) != 2 or model.favourable not in classes:
             raise Unsupported("it has other than two classes, or none is the favourable outcome")
         positive = classes.index(model.favourable)
-        if hasattr(last, "coef_"):
-            answer = {"kind": "linear", **_linear(last, columns, positive)}
+        if is_calibrated(last):
+            answer, columns = write_calibrated(last, nodes, lambda inner: _inner(inner, columns, nodes), positive)
         else:
-            answer = {"kind": "trees", **write_ensemble(last, nodes, positive)}
-            _send_missing(nodes, columns, single=answer["single"])
+            answer = _written(last, columns, nodes, positive)
         if isinstance(threshold, Threshold):
             answer["cut"] = cut_at(threshold, answer, positive)
         elif isinstance(threshold, GroupThresholds):
             answer |= write_groups(threshold, answer, nodes, columns, positive)
     except Unsupported as reason:
         return {"kind": None, "reason": str(reason)}, {}
-    if answer["kind"] == "linear":
+    if answer["kind"] != "trees":
         return {**answer, "columns": columns}, {}
     return {**answer, "columns": columns}, {"nodes": _table_of(nodes)}
+
+
+def _written(last: Any, columns: list[dict[str, Any]], nodes: Nodes, positive: int) -> dict[str, Any]:
+    if hasattr(last, "coef_"):
+        return {"kind": "linear", **_linear(last, columns, positive)}
+    answer = {"kind": "trees", **write_ensemble(last, nodes, positive)}
+    _send_missing(nodes, columns, single=answer["single"])
+    return answer
+
+
+def _inner(native: Any, columns: list[dict[str, Any]], nodes: Nodes) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What a calibrated classifier has inside, oriented to its second class."""
+    own, last, threshold = _columns_and_estimator(native, [dict(column) for column in columns])
+    if threshold is not None or is_calibrated(last):
+        raise Unsupported("a CalibratedClassifierCV around a threshold or another one is not written down here")
+    return _written(last, own, nodes, 1), own
 
 
 def _of_several(model: CheckedModel, inputs: list[str], names: list[str]) -> tuple[Mapping[str, JsonValue], Tables]:

@@ -26,7 +26,8 @@ FLAT = ("relu", "leaky_relu", "hardtanh")
 
 @dataclass(frozen=True)
 class Feedforward:
-    """`raw` is the logit of the favourable outcome; `sign` is -1 where that is the first class. `codes` are the numbers of categories, by column.
+    """`raw` is the logit of the favourable outcome, or with the link `identity` its probability; `sign` is -1 where that is the first class.
+    `codes` are the numbers of categories, by column.
 
     With `apart`, one number for each logit, `raw` is the sum of these times the logits: of two of several classes the difference.
     """
@@ -68,10 +69,12 @@ class Feedforward:
         """Scores of raw values."""
         from scipy.special import expit
 
-        return np.asarray(expit(raw))
+        return np.asarray(raw if self.link == "identity" else expit(raw))
 
     def raw_at(self, score: float) -> float:
         """The raw value that has this score."""
+        if self.link == "identity":
+            return score
         return float(np.inf * np.sign(score - 0.5)) if score in (0.0, 1.0) else float(np.log(score / (1 - score)))
 
     def pull(self, vector: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from rai_pipelines.assessments.verification.search import Leaves
 from rai_pipelines.assessments.verification.tree_dumps import Unsupported
 from rai_pipelines.assessments.verification.trees import Ensemble, ensemble_of
 from rai_pipelines.errors import ModelError
-from rai_pipelines.subjects.networks import Network
+from rai_pipelines.subjects.networks import AFFINE, Layer, Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,12 +32,16 @@ Pair = Ensemble | Linear | Feedforward
 
 @dataclass(frozen=True)
 class Several:
-    """`pairs` by places of classes, both ways round. Scores are the softmax of the raw values, or with `own` (`link` identity) these themselves."""
+    """`pairs` by places of classes, both ways round. Scores are the softmax of the raw values, or with `own` (`link` identity) these themselves.
+
+    With the link `probability`, of two classes, the raw value of the second less that of the first is its probability above `cut`.
+    """
 
     names: tuple[str, ...]
     pairs: Mapping[tuple[int, int], Pair]
     link: str
     own: Mapping[int, Ensemble]
+    cut: float = 0.0
 
     @property
     def first(self) -> Pair:
@@ -63,6 +67,9 @@ class Several:
         """Scores of such raw values, the same shape."""
         from scipy.special import softmax
 
+        if self.link == "probability":
+            share = raw[:, 1] + self.cut
+            return np.column_stack([1 - share, share])
         return raw if self.own else np.asarray(softmax(raw, axis=1))
 
     def under(self, space: FeatureSpace) -> Several:
@@ -103,7 +110,12 @@ class AskedClasses:
 
 def pair_of(form: Feedforward) -> Several:
     """A network of two classes in the same words: unfavourable, favourable."""
-    return Several(("unfavourable", "favourable"), {(1, 0): form, (0, 1): replace(form, sign=-form.sign)}, "softmax", {})
+    names = ("unfavourable", "favourable")
+    if form.link != "identity":
+        return Several(names, {(1, 0): form, (0, 1): replace(form, sign=-form.sign)}, "softmax", {})
+    lowered = Layer(AFFINE, np.ones((1, 1)), np.array([-form.cut]))
+    above = replace(form, network=replace(form.network, layers=(*form.network.layers, lowered)), cut=0.0)
+    return Several(names, {(1, 0): above, (0, 1): replace(above, sign=-above.sign)}, "probability", {}, cut=form.cut)
 
 
 def asked_twice(asked: Asked) -> AskedClasses:

@@ -118,7 +118,7 @@ def prove_invariant(
         slack = _slack(smooth)
         settled = all(pair.bounds(part)[0] > slack for part in parts for pair in _against(form, decided))
         if settled and tolerance is not None:
-            settled = _most_moved(_against(form, outcome), here, parts, positions) <= tolerance - slack
+            settled = _most_moved(form, outcome, here, parts=parts, positions=positions) <= tolerance - slack
         if settled:
             return _Look(True)
         tried = _variants(form, parts, middle, positions)
@@ -249,13 +249,15 @@ def _at(region: Region, place: np.ndarray) -> Region:
     return replace(region, low=place, high=place, codes=codes)
 
 
-def _most_moved(pairs: Sequence[Smooth], region: Region, parts: Sequence[Region], positions: Sequence[int]) -> float:
+def _most_moved(form: Several, outcome: int, region: Region, *, parts: Sequence[Region], positions: Sequence[int]) -> float:
     """How far the score can move at most: a quarter of how far the differences do, and no further than from its least to its largest value."""
     from scipy.special import expit
 
-    steepest = max(change_bound(pair, region, positions) for pair in pairs) / 4
+    pairs = _against(form, outcome)
+    most = max(change_bound(pair, region, positions) for pair in pairs)
     bounds = [_odds(pairs, part) for part in parts]
-    return min(steepest, float(expit(max(high for _, high in bounds)) - expit(min(low for low, _ in bounds))))
+    low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
+    return min(most, high - low) if form.link == "probability" else min(most / 4, float(expit(high) - expit(low)))
 
 
 def _parts(region: Region, positions: Sequence[int]) -> Iterator[Region]:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
@@ -54,6 +55,18 @@ MODELS = {
     "everybody": FixedThresholdClassifier(HistGradientBoostingClassifier(max_iter=5), threshold=0.0),
     "perceptron": make_pipeline(StandardScaler(), MLPClassifier((6, 4), max_iter=300, tol=1e-3, random_state=1)),
     "curved perceptron": MLPClassifier((5,), activation="tanh", max_iter=300, tol=1e-3, random_state=1),
+    "calibrated regression": CalibratedClassifierCV(make_pipeline(MIXED, LogisticRegression()), ensemble=False, cv=3),
+    "calibrated support vectors": CalibratedClassifierCV(LinearSVC(random_state=1), ensemble=False, cv=3),
+    "calibrated boosting": CalibratedClassifierCV(BOOSTED, ensemble=False, cv=3),
+    "calibrated forest": CalibratedClassifierCV(FOREST, ensemble=False, cv=3),
+    "folds": CalibratedClassifierCV(make_pipeline(StandardScaler(), LogisticRegression()), cv=3),
+    "folds of a mixed regression": CalibratedClassifierCV(make_pipeline(MIXED, LinearSVC(random_state=1)), cv=2),
+    "isotonic": CalibratedClassifierCV(LogisticRegression(), method="isotonic", ensemble=False, cv=3),
+    "isotonic folds": CalibratedClassifierCV(make_pipeline(MIXED, LogisticRegression()), method="isotonic", cv=2),
+    "fixed around folds": FixedThresholdClassifier(CalibratedClassifierCV(LogisticRegression(), cv=2), threshold=0.37),
+    "fixed around a calibrated regression, other label": FixedThresholdClassifier(
+        CalibratedClassifierCV(LogisticRegression(), ensemble=False, cv=2), threshold=0.37, pos_label=0
+    ),
     "tuned": TunedThresholdClassifierCV(TREE, scoring="balanced_accuracy", cv=2, random_state=1),
 }
 

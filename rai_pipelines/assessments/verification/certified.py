@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rai_pipelines.assessments.statistics.proportions import proportion
-from rai_pipelines.assessments.verification import feedforward_proofs, linear_proofs, tree_proofs
+from rai_pipelines.assessments.verification import feedforward_proofs, grouped, linear_proofs, tree_proofs
 from rai_pipelines.assessments.verification.certificates import Answer, Certificate
 from rai_pipelines.assessments.verification.class_properties import prove_decision
 from rai_pipelines.assessments.verification.clique import clique_bounds, clique_bounds_of_classes
 from rai_pipelines.assessments.verification.described_model import Described, DescribedClasses, representable
 from rai_pipelines.assessments.verification.domain import Asked, around
 from rai_pipelines.assessments.verification.feedforward import Feedforward
+from rai_pipelines.assessments.verification.grouped import Grouped
 from rai_pipelines.assessments.verification.linear import Linear
 from rai_pipelines.assessments.verification.several import AskedClasses, Pair, Several
 from rai_pipelines.assessments.verification.trees import Ensemble
@@ -58,6 +59,8 @@ def certify(described: Described, asked: Asked, rows: np.ndarray, *, epsilon: fl
         elif isinstance(form, Feedforward):
             box = around(asked.space, row)
             found.append(feedforward_proofs.prove_decision(form, asked, box, int(decision), limit=limit, near=row))
+        elif isinstance(form, Grouped):
+            found.append(grouped.prove_decision(form, asked, around(asked.space, row), int(decision)))
         elif isinstance(form, Linear):
             found.append(linear_proofs.prove_decision(form, asked, around(asked.space, row), int(decision)))
         else:
@@ -67,6 +70,8 @@ def certify(described: Described, asked: Asked, rows: np.ndarray, *, epsilon: fl
     whole = rows[usable & ~np.isnan(rows).any(axis=1)]
     if isinstance(form, Linear):
         return Certified(answers, nodes, dict(reasons), _linear_radii(form, whole))
+    if isinstance(form, Grouped):
+        return Certified(answers, nodes, dict(reasons), np.array([grouped.certified_radius(form, row) for row in whole]))
     if isinstance(form, Feedforward):
         return Certified(answers, nodes, dict(reasons), np.array([feedforward_proofs.certified_radius(form, row) for row in whole]))
     radii, proved, unit = (

@@ -14,6 +14,7 @@ from rai_pipelines.assessments.verification.calibrated import mean_of
 from rai_pipelines.assessments.verification.domain import Asked, Region
 from rai_pipelines.assessments.verification.extraction import TASK
 from rai_pipelines.assessments.verification.feedforward import Feedforward, feedforward_of
+from rai_pipelines.assessments.verification.grouped import Grouped, grouped_of
 from rai_pipelines.assessments.verification.linear import Linear, linear_of
 from rai_pipelines.assessments.verification.several import AskedClasses, Several, network_pairs, several_of
 from rai_pipelines.assessments.verification.tree_dumps import Unsupported
@@ -21,7 +22,7 @@ from rai_pipelines.assessments.verification.trees import Ensemble, ensemble_of
 from rai_pipelines.subjects.subject import LoadedModel
 
 LARGEST_DIFFERENCE = 1e-9
-Form = Ensemble | Linear | Feedforward
+Form = Ensemble | Linear | Feedforward | Grouped
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def describe(model: LoadedModel, columns: Sequence[str], *, asked: Asked, region
     """
     space = region.space
     answer, tables = model.run(TASK, {"columns": list(columns)}, {})
-    if answer.get("kind") not in ("trees", "linear", "network", "mean"):
+    if answer.get("kind") not in ("trees", "linear", "network", "mean", "grouped"):
         return Described(None, f"not verified: {answer.get('reason')}")
     form: Form
     try:
@@ -57,6 +58,8 @@ def describe(model: LoadedModel, columns: Sequence[str], *, asked: Asked, region
             form = feedforward_of(network, space, columns, positive=answer.get("positive") == 1)
         elif answer["kind"] == "mean":
             form = mean_of(answer, space)
+        elif answer["kind"] == "grouped":
+            form = grouped_of(answer, space)
         else:
             form = linear_of(answer, space) if answer["kind"] == "linear" else ensemble_of(answer, tables.get("nodes"), space)
     except Unsupported as reason:
@@ -148,7 +151,7 @@ def _compared(form: Form, asked: Asked, vectors: np.ndarray, *, left_out: int) -
         return Described(None, f"not verified: what was read from the model decides {int(others.sum())} of {len(vectors)} rows otherwise than it")
     scores = asked.scores(vectors)
     difference: float | None = None
-    if form.link != "none" and scores is not None:
+    if form.link != "none" and not isinstance(form, Grouped) and scores is not None:
         difference = float(np.abs(form.score(raw) - scores).max())
         if difference > max(LARGEST_DIFFERENCE, form.rounding * form.scale + form.score_rounding):
             return Described(None, f"not verified: what was read from the model scores otherwise than it, by up to {difference:.3g}")

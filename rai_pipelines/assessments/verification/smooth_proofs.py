@@ -239,8 +239,9 @@ def _shares(pairs: Sequence[Smooth], region: Region) -> tuple[np.ndarray, np.nda
     """The least and the most that each difference weighs in the slope of the log odds."""
     low, high = np.array([pair.bounds(region) for pair in pairs]).T
     shift = low.min()
-    most, least = np.exp(np.minimum(shift - low, 0.0)), np.exp(np.maximum(shift - high, -700.0))
-    others_least, others_most = least.sum() - least, most.sum() - most
+    most, least = np.exp(shift - low), np.exp(shift - high)
+    others = ~np.eye(len(pairs), dtype=bool)
+    others_least, others_most = (np.where(others, one, 0.0).sum(axis=1) for one in (least, most))
     return np.asarray(least / (least + others_most)), np.asarray(most / (most + others_least))
 
 

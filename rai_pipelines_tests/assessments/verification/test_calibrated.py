@@ -61,7 +61,7 @@ def holds(item: SafetyProperty, region: Region, asked: Asked, fine: int = 61) ->
     return not np.ptp(decided, axis=at).any() and (tolerance is None or float(np.ptp(by, axis=at).max()) <= tolerance)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["one fold", "folds", "isotonic folds", pytest.param("isotonic", marks=pytest.mark.slow)])
 def test_proved_means_that_a_fine_grid_agrees_and_refuted_that_the_model_breaks_it(name: str, tmp_path: Path) -> None:
     frame = rows(250, 3)
     found, asked, domain = described(checked(MODELS[name].fit(frame[list(FEATURES)], frame.y)), space_of(tmp_path, frame), frame)

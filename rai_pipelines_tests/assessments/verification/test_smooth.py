@@ -72,6 +72,7 @@ def test_a_network_whose_weights_all_push_one_way_is_proved_monotone_and_never_t
     assert places is not None and form.raw(places)[1] > form.raw(places)[0] and places[1, 0] > places[0, 0]
 
 
+@pytest.mark.slow
 def test_monotone_is_proved_only_where_a_fine_grid_agrees_and_refuted_by_two_places_that_fall() -> None:
     answers: Counter[Answer] = Counter()
     for seed in range(24):
@@ -100,7 +101,7 @@ def test_a_slope_of_whole_numbers_is_looked_at_between_them_too() -> None:
     assert one.answer is Answer.REFUTED
 
 
-@pytest.mark.parametrize("tolerance", [None, 0.3])
+@pytest.mark.parametrize("tolerance", [None, pytest.param(0.3, marks=pytest.mark.slow)])
 def test_invariance_is_proved_only_where_a_fine_grid_agrees_and_refuted_by_two_places(tolerance: float | None) -> None:
     answers: Counter[Answer] = Counter()
     for seed in range(24):

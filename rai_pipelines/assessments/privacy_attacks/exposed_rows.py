@@ -8,7 +8,7 @@ when rows were divided at random, so that both sides stay exchangeable.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DRAWN = 4  # times the rows are drawn, so that repeated and unlabelled ones can be left out
+
+
+class Labels(Protocol):
+    """Labels as numbers: `labels` refuses what is none, `numbered` has NaN there; shape (rows,)."""
+
+    def labels(self, values: pd.Series, where: str) -> np.ndarray: ...
+
+    def numbered(self, values: pd.Series) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,11 @@ class Exposed:
         return ~self.learning
 
 
-def draw_exposed_rows(context: AuditContext, features: tuple[str, ...], rows: int) -> Exposed:
+def draw_exposed_rows(context: AuditContext, features: tuple[str, ...], rows: int, outcomes: Labels | None = None) -> Exposed:
     """At most `rows` members and as many non-members, drawn with the audit's seed.
+
+    Args:
+        outcomes: how labels become numbers; default: as the datasheet of a classification declares them.
 
     Raises:
         DataError: a table cannot be read, lacks a column, or has a class that the datasheet does not name.
@@ -72,7 +83,7 @@ def draw_exposed_rows(context: AuditContext, features: tuple[str, ...], rows: in
     drawn = [
         _drawn(source, features, columns.label, others=others, number=rows * DRAWN, seed=(context.seed, 51, at)) for at, source in enumerate(sources)
     ]
-    outcomes = Outcomes.of(context.subject.datasheet)
+    outcomes = outcomes or Outcomes.of(context.subject.datasheet)
     truths = [outcomes.labels(frame[columns.label], source.name) for frame, source in zip(drawn, sources, strict=True)]
     keys = [_keys(frame, features, truth.astype(float)) for frame, truth in zip(drawn, truths, strict=True)]
     known = np.unique(np.concatenate(keys))
@@ -108,9 +119,7 @@ def _drawn(
     return frame[frame[label].notna()].reset_index(drop=True)
 
 
-def _occurrences(
-    known: np.ndarray, sources: tuple[TableSource, TableSource], features: tuple[str, ...], label: str, outcomes: Outcomes
-) -> np.ndarray:
+def _occurrences(known: np.ndarray, sources: tuple[TableSource, TableSource], features: tuple[str, ...], label: str, outcomes: Labels) -> np.ndarray:
     """How often each of the sorted keys occurs in the two whole tables together."""
     counts = np.zeros(len(known), dtype=np.int64)
     for source in sources:

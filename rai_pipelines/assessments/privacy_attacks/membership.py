@@ -87,7 +87,7 @@ def run_attacks(target: Target, rows: Rows, noise: Noise, *, max_queries: int, s
     rule = rule_based(decisions, rows.truth, rows.classes)
     found = {RULE_BASED: Attack(rule.astype(float), rule.astype(bool), everywhere, everywhere, "the decision is right: member")}
     if scores is not None:
-        found[LOSS_THRESHOLD] = _by_threshold(confidence(scores, rows.truth), rows, "probability of the true outcome")
+        found[LOSS_THRESHOLD] = by_threshold(confidence(scores, rows.truth), rows, "probability of the true outcome")
     likely, guess = learned(decisions, scores, rows, seed=int(np.random.default_rng([*seed, 1]).integers(2**31)))
     judged = ~rows.learning
     what = "scores" if scores is not None else "decisions"
@@ -96,7 +96,7 @@ def run_attacks(target: Target, rows: Rows, noise: Noise, *, max_queries: int, s
     if copies:
         kept = _kept_under_noise(target, rows, noise, copies, right=rule, seed=(*seed, 2))
         cut = f"{copies} of {noise.copies} noisy copies fit the allowance of {max_queries:,} queries" if copies < noise.copies else None
-        found[LABEL_ONLY] = _by_threshold(kept, rows, f"share of right decisions on {copies} noisy copies, 0 where the row is decided wrongly", cut)
+        found[LABEL_ONLY] = by_threshold(kept, rows, f"share of right decisions on {copies} noisy copies, 0 where the row is decided wrongly", cut)
     return found
 
 
@@ -182,7 +182,7 @@ def best_threshold(score: np.ndarray, member: np.ndarray) -> float:
     return float(score[order][np.where(last_of_ties, ahead, -np.inf).argmax()])
 
 
-def _by_threshold(score: np.ndarray, rows: Rows, how: str, cut: str | None = None) -> Attack:
+def by_threshold(score: np.ndarray, rows: Rows, how: str, cut: str | None = None) -> Attack:
     """Scores need no learning; the threshold of the guess does."""
     threshold = best_threshold(score[rows.learning], rows.member[rows.learning])
     return Attack(score, score >= threshold, np.ones(len(score), dtype=bool), ~rows.learning, how, cut)

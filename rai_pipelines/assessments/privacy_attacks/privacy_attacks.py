@@ -36,6 +36,8 @@ from rai_pipelines.assessments.privacy_attacks.membership_figures import (
     group_areas,
     strongest,
 )
+from rai_pipelines.assessments.privacy_attacks.regression_attack import attack_regression
+from rai_pipelines.assessments.privacy_attacks.sampled import too_few, what_was_sampled
 from rai_pipelines.assessments.privacy_attacks.shadow_models import SHADOW_MODELS, control_shadows, target_shadows
 from rai_pipelines.assessments.scoring import feature_names
 from rai_pipelines.assessments.security.robust_sample import Outcomes
@@ -45,6 +47,7 @@ from rai_pipelines.subjects.privacy_budget import DifferentialPrivacy
 from rai_pipelines.subjects.subject import LoadedModel
 
 CONTROL_ROWS = 1_000
+CONTROL = "unpruned decision tree fitted to random labels of half of the rows"
 CLASSIFICATIONS = ("binary_classification", "multiclass_classification")
 NO_LABEL = "the datasheet names no label, so no attack can tell how well a row was learnt; add columns.label"
 NO_TRAINING = "the datasheet names no training data, so nobody is known to be a member; add data.training"
@@ -83,22 +86,24 @@ def assess_privacy_attacks(context: AuditContext, parameters: PrivacyAttackParam
         DataError: a table does not fit the datasheet.
     """
     sheet = context.subject.datasheet
-    if sheet.task not in CLASSIFICATIONS:
-        return Measured(status=Status.MISSING, reason=f"privacy attacks are made on classifiers only, and the task is {sheet.task}")
+    if sheet.task not in (*CLASSIFICATIONS, "regression"):
+        return Measured(status=Status.MISSING, reason=f"privacy attacks are made on classifiers and regressions only, and the task is {sheet.task}")
     if sheet.columns.label is None:
         return Measured(status=Status.MISSING, reason=NO_LABEL)
     if not context.has_table("training"):
         return Measured(status=Status.MISSING, reason=NO_TRAINING)
+    if sheet.task == "regression":
+        return attack_regression(context, parameters)
     model = context.subject.load_model()
     features = feature_names(context, model)
     exposed = draw_exposed_rows(context, features, parameters.rows)
     name, outcomes = str(context.subject.version), Outcomes.of(sheet)
     target = Target(lambda frame: ask_model(model, frame[list(features)], outcomes, name))
-    measurements, details = [_gap(target, exposed, parameters)], _what_was_sampled(exposed, features, parameters)
+    measurements, details = [_gap(target, exposed, parameters)], what_was_sampled(exposed, features, asked_for=parameters.rows, control=CONTROL)
     declared = declared_budget(sheet)
     measurements += budget_figures(declared, exposed.training_rows)
     if int(exposed.member.sum()) < parameters.min_rows:
-        measurements += _too_few(exposed, parameters)
+        measurements += too_few(exposed, parameters.min_rows)
     else:
         attacked = _Attacked(context, target, model, features=features, exposed=exposed, parameters=parameters)
         found, more = attacked.figures(declared)
@@ -197,27 +202,6 @@ def _gap(target: Target, exposed: Exposed, parameters: PrivacyAttackParameters) 
             return Measurement(metric="generalisation_gap", value=None, state=State.INSUFFICIENT, note="a table has no labelled row in the sample")
         counts.append((int((target.ask(frame)[0] == truth).sum()), len(frame)))
     return generalisation_gap(counts[0], counts[1], parameters.interval_level)
-
-
-def _what_was_sampled(exposed: Exposed, features: tuple[str, ...], parameters: PrivacyAttackParameters) -> dict[str, Any]:
-    training, evaluation = exposed.sides
-    return {
-        "features": list(features),
-        "members": int(exposed.member.sum()),
-        "non_members": int((~exposed.member).sum()),
-        "asked_for": parameters.rows,
-        "drawn": {"training": training.drawn, "evaluation": evaluation.drawn},
-        "left_out_as_repeated": {"training": training.repeated, "evaluation": evaluation.repeated},
-        "repeated_means": "inputs and label occur more than once in training and evaluation together",
-        "positive_control": "unpruned decision tree fitted to random labels of half of the rows",
-    }
-
-
-def _too_few(exposed: Exposed, parameters: PrivacyAttackParameters) -> list[Measurement]:
-    members = int(exposed.member.sum())
-    note = f"{members} sampled rows of each table have no equal in either, fewer than {parameters.min_rows}: no attack was made"
-    metrics = ("membership_auc", "membership_tpr_at_fpr_1pct", "empirical_epsilon_lower_bound")
-    return [Measurement(metric=metric, value=None, n=2 * members, denominator=members, state=State.INSUFFICIENT, note=note) for metric in metrics]
 
 
 def _not_made(attacks: dict[str, Attack], refused: str | None, parameters: PrivacyAttackParameters) -> list[Measurement]:

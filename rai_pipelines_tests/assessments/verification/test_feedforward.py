@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from rai_pipelines.assessments.verification.feedforward_proofs import certified_
 from rai_pipelines.assessments.verification.tree_dumps import Unsupported
 from rai_pipelines.assessments.verification.verification import VerificationParameters, assess_verification
 from rai_pipelines.subjects.networks import AFFINE, SCALE, Layer, Network
-from rai_pipelines_tests.assessments.security.network_subjects import FEATURES, SHEET, context, network_model, space_of_applicants
+from rai_pipelines_tests.assessments.security.network_subjects import FEATURES, SHEET, applicants, context, network_model, space_of_applicants
 
 SPACE = FeatureSpace(
     (
@@ -141,6 +142,36 @@ safety_properties:
     assert (shares["certified_share"] or 0) > 0.5 and (shares["refuted_share"] or 0) > 0
     assert sum(shares[name] or 0 for name in ("certified_share", "refuted_share", "unknown_share")) == pytest.approx(1)
     assert (shares["mean_bound"] or 0) > 0
+
+
+def test_the_assessment_certifies_rows_of_an_exported_network_of_three_classes(tmp_path: Path) -> None:
+    sheet = (
+        SHEET.replace("columns:\n", "task: multiclass_classification\ncolumns:\n  classes: ['2', '0', '1']\n")
+        + """
+safety_properties:
+  - {name: sure, outcome: '0', bounded_output: {high: 0.01}}
+  - {name: same, invariant_to: {features: [sex]}}
+  - {name: rises, outcome: '2', monotone: {feature: income, direction: increasing}}
+  - {name: poor, outcome: '2', rule: {when: {income: [10, 25], age: [18, 25]}, decision: unfavourable}}
+"""
+    )
+    given = context(tmp_path, sheet)
+    model = network_model(tmp_path, "three.pt2")
+    subject = replace(given.subject, loader=lambda _folder, _sheet: model)
+    measured = assess_verification(replace(given, subject=subject), VerificationParameters(rows=20, property_nodes=2_000))
+    assert measured.details["form"] == "feedforward", measured.details["why_not_verified"]
+    compared: Any = measured.details["compared_with_the_model"]
+    assert compared["rows"] >= 400 and compared["largest_difference"] < 1e-9
+    answers: Any = measured.details["certificates"]
+    assert {name: one["answer"] for name, one in answers.items()} == {"sure": "refuted", "same": "refuted", "rises": "proved", "poor": "proved"}
+    income = np.linspace(10, 90, 81)
+    line = applicants(81, 1)[list(FEATURES)].assign(income=income, age=44, sex=1)
+    shares = model.probabilities(line)
+    assert shares is not None and (np.diff(shares[:, 2]) >= -1e-9).all() and shares[:, 0].max() > 0.01
+    poor = model.predict(applicants(200, 3)[list(FEATURES)].assign(income=np.linspace(10, 25, 200), age=np.arange(200) % 8 + 18))
+    assert 2 not in poor
+    figures = {item.metric: item.value or 0 for item in measured.measurements}
+    assert figures["certified_share"] > 0 and figures["certified_share"] + figures["refuted_share"] + figures["unknown_share"] == pytest.approx(1)
 
 
 @pytest.mark.slow

@@ -128,6 +128,8 @@ def _curve(part: Any) -> dict[str, Any]:
     """The curve of one fold: a sigmoid of `steep * raw + start`, or `least` and `ramps` from one number to another, each with its rise."""
     from sklearn.isotonic import IsotonicRegression
 
+    if not hasattr(part, "calibrators"):
+        raise Unsupported("a CalibratedClassifierCV of an older scikit-learn is not written down here")
     if part.method == "sigmoid":
         return {"steep": -float(part.calibrators[0].a_), "start": -float(part.calibrators[0].b_)}
     curve = part.calibrators[0]

@@ -117,7 +117,9 @@ def _classes_compared(form: Several, asked: AskedClasses, vectors: np.ndarray, *
         return DescribedClasses(None, f"not verified: what was read decides {int(others.sum())} of {len(vectors)} rows otherwise than the model")
     scores = asked.scores(vectors)
     difference: float | None = None
-    if form.link != "none" and scores is not None:
+    if scores is None:  # nothing to hold the form's own scores against, so none of them is spoken of
+        form = replace(form, link="none")
+    elif form.link != "none":
         difference = float(np.abs(form.scores(raw) - scores).max())
         if difference > max(LARGEST_DIFFERENCE, form.rounding + form.first.score_rounding):
             return DescribedClasses(None, f"not verified: what was read from the model scores otherwise than it, by up to {difference:.3g}")

@@ -288,6 +288,19 @@ def test_scores_of_one_against_the_rest_are_unknown_and_decisions_are_still_cert
     assert Answer.PROVED in made.answers and Answer.UNKNOWN not in made.answers
 
 
+def test_where_the_model_tells_no_probabilities_none_of_its_trees_are_believed(tmp_path: Path) -> None:
+    frame = graded(200, 3)
+    native = KINDS["boosting"](1).fit(frame[list(FEATURES)], frame.y)
+    space = space_of(tmp_path, frame)
+    model, outcomes, domain = checked(native), Outcomes("1", NAMES), whole_domain(space)
+    asked = AskedClasses(space, frame[list(FEATURES)], lambda table: outcomes.decisions(model, table, "m"), lambda table: None)
+    found = describe_classes(model, FEATURES, NAMES, asked=asked, region=domain, rows=space.encode(frame), seed=5)
+    assert found.form is not None and found.difference is None
+    answers = {item.name: answered(item, found, asked, domain)[0] for item in properties()}
+    assert all(answers[name].answer is Answer.UNKNOWN and answers[name].method == "none" for name in ("p0", "p3", "p7", "p11"))
+    assert answers["p5"].method != "none"  # decisions are compared, and proved
+
+
 SHEET = DATASHEET.replace("columns:\n", "task: multiclass_classification\ncolumns:\n  classes: [high, low, middle]\n")
 DECLARED = """
 safety_properties:

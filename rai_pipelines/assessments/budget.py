@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import JsonValue
 
+from rai_pipelines.assessments import class_probabilities
 from rai_pipelines.assessments.base import Assess, AuditContext, Measured
 from rai_pipelines.errors import BudgetSpent, RaiError
 from rai_pipelines.evidence.model import Status
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 PLANNED = 0.8  # of the queries and seconds; the rest is for steps whose number depends on what is found
 PROGRESS_EVERY_S = 5.0
 QUERIES, SECONDS = "queries", "seconds"
+COUNTED = (class_probabilities.TASK,)  # tasks that ask the model about their `rows` once, as `score` does
 T = TypeVar("T")
 
 
@@ -172,4 +174,5 @@ class _Metered:
         return self._meter.ask(self._model, len(frame), lambda: self._model.score(frame))
 
     def run(self, task: str, parameters: Mapping[str, JsonValue], tables: Tables) -> tuple[Mapping[str, JsonValue], Tables]:
-        return self._meter.ask(self._model, 0, lambda: self._model.run(task, parameters, tables))
+        rows = tables["rows"].num_rows if task in COUNTED else 0
+        return self._meter.ask(self._model, rows, lambda: self._model.run(task, parameters, tables))

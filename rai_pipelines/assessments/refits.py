@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import JsonValue
 
+from rai_pipelines.assessments.class_probabilities import probabilities_by_class, probabilities_in
 from rai_pipelines.errors import ModelError
 from rai_pipelines.subjects.subject import LoadedModel, Tables
 from rai_pipelines.tables.contingency import as_outcome
@@ -35,7 +36,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """One refit: for each row its label (1 favourable, 0) or `LEFT_OUT`, shape (rows,), and the seed of the learner."""
+    """One refit: for each row its label (1 favourable, 0; or the place of its class) or `LEFT_OUT`, shape (rows,), and the seed of the learner."""
 
     labels: np.ndarray
     seed: int
@@ -43,23 +44,56 @@ class Plan:
 
 @dataclass(frozen=True)
 class Answers:
-    """What each refit says of each row asked about: decisions (1 favourable), and the favourable outcome's probability or None; (refits, rows)."""
+    """What each refit says of each row asked about, shape (refits, rows).
+
+    Of two classes: whether it decides for the favourable outcome, and its probability. Of more: the place of the class that it decides for, and
+    the probabilities of all, shape (refits, rows, classes). `scores` is None where the model gives none.
+    """
 
     decisions: np.ndarray
     scores: np.ndarray | None
+    classes: int = 2
 
     @property
     def beliefs(self) -> np.ndarray:
-        """Scores, or decisions where there are none."""
+        """Of two classes: scores, or decisions where there are none."""
         return self.decisions.astype(float) if self.scores is None else self.scores
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Of more classes: probabilities, or 1 for the class decided for where there are none; shape (refits, rows, classes)."""
+        return np.eye(self.classes)[self.decisions] if self.scores is None else self.scores
+
+    def belief_in(self, labels: np.ndarray) -> np.ndarray:
+        """How likely each refit finds the label of each row, shape (refits, rows)."""
+        if self.classes == 2:
+            return np.where(labels == 1, self.beliefs, 1 - self.beliefs)
+        return np.asarray(self.shares[:, np.arange(len(labels)), labels])
+
+    def squared_error(self, truth: np.ndarray) -> np.ndarray:
+        """Half of Brier's score (1950), from 0 to 1, which of two classes is the squared error of one probability; shape (refits, rows)."""
+        if self.classes == 2:
+            return np.asarray((self.beliefs - truth) ** 2)
+        return np.asarray(((self.shares - np.eye(self.classes)[truth]) ** 2).sum(axis=2) / 2)
+
+    def wrong(self, truth: np.ndarray) -> np.ndarray:
+        """Which rows each refit decides wrongly; shape (refits, rows)."""
+        return np.asarray(self.decisions != (truth == 1 if self.classes == 2 else truth))
+
+    def chosen(self, outcome: int) -> np.ndarray:
+        """Which rows each refit decides for that outcome; shape (refits, rows)."""
+        return np.asarray((self.decisions if outcome == 1 else ~self.decisions) if self.classes == 2 else self.decisions == outcome)
 
     def part(self, which: slice) -> Answers:
         """Those of some refits."""
-        return Answers(self.decisions[which], None if self.scores is None else self.scores[which])
+        return Answers(self.decisions[which], None if self.scores is None else self.scores[which], self.classes)
 
 
-def answers_of_refits(model: LoadedModel, rows: pd.DataFrame, asked: pd.DataFrame, plans: Sequence[Plan]) -> Answers:
+def answers_of_refits(model: LoadedModel, rows: pd.DataFrame, asked: pd.DataFrame, plans: Sequence[Plan], classes: tuple[str, ...] = ()) -> Answers:
     """Fit the model again as each of `plans` (one or more) says and ask it about `asked`; both frames hold the model's inputs.
+
+    Args:
+        classes: names of three or more classes, whose places the labels are; none for two classes.
 
     Raises:
         Refused: the model is of a kind that cannot be fitted again, or its learner fails on these rows.
@@ -73,26 +107,31 @@ def answers_of_refits(model: LoadedModel, rows: pd.DataFrame, asked: pd.DataFram
     for start in range(0, len(plans), AT_ONCE):
         now = plans[start : start + AT_ONCE]
         labels = pa.table({f"plan{at}": pa.array(plan.labels.astype(np.int8)) for at, plan in enumerate(now)})
-        parameters: dict[str, JsonValue] = {"seeds": [plan.seed for plan in now]}
+        parameters: dict[str, JsonValue] = {"seeds": [plan.seed for plan in now], "classes": list(classes)}
         answer, found = model.run(TASK, parameters, {**tables, "plans": labels})
         if answer.get("refused"):
             raise Refused(str(answer["refused"])[:300])
         for at in range(len(now)):
-            decisions.append(_column(found, f"decision{at}", len(asked)))
-            if answer.get("scored") is True:
+            decisions.append(_column(found, f"decision{at}", len(asked), most=max(1, len(classes) - 1)))
+            if answer.get("scored") is True and classes:
+                scores.append(probabilities_in(found["answers"], f"score{at}_", len(classes), len(asked)))
+            elif answer.get("scored") is True:
                 scores.append(_column(found, f"score{at}", len(asked)))
     if scores and len(scores) != len(decisions):
         raise ModelError("gives scores for some refits alone", hint="Look at the model's class")
-    return Answers(np.array(decisions) > 0.5, np.array(scores) if scores else None)
+    made = np.array(decisions)
+    return Answers(np.rint(made).astype(np.int64) if classes else made > 0.5, np.array(scores) if scores else None, len(classes) or 2)
 
 
 def refit_answers(model: CheckedModel, parameters: Mapping[str, JsonValue], tables: Tables) -> tuple[Mapping[str, JsonValue], Tables]:
     """Task: decisions and scores of each refit, or why there are none."""
     import pyarrow as pa
 
-    from rai_pipelines.assessments.security.robust_sample import decisions_of
+    from rai_pipelines.assessments.security.robust_sample import Outcomes
 
     seeds: Any = parameters["seeds"]
+    names: Any = parameters["classes"]
+    outcomes = Outcomes(model.favourable, tuple(map(str, names)))
     rows, asked = (tables[name].to_pandas() for name in ("rows", "asked"))
     columns = {}
     scored = True
@@ -100,34 +139,37 @@ def refit_answers(model: CheckedModel, parameters: Mapping[str, JsonValue], tabl
         labels = tables["plans"].column(f"plan{at}").to_numpy(zero_copy_only=False)
         kept = labels != LEFT_OUT
         try:
-            shadow = refitted(model, rows[kept], labels[kept], int(seed))
+            shadow = refitted(model, rows[kept], labels[kept], int(seed), outcomes.classes)
         except Refused as reason:
             return {"refused": str(reason)}, {}
-        columns[f"decision{at}"] = pa.array(decisions_of(shadow, asked, model.favourable, "a refit").astype(float))
-        score = shadow.score(asked)
+        columns[f"decision{at}"] = pa.array(outcomes.decisions(shadow, asked, "a refit").astype(float))
+        score = probabilities_by_class(shadow, asked, outcomes.classes) if outcomes.classes else shadow.score(asked)
         scored = scored and score is not None
-        if score is not None:
-            columns[f"score{at}"] = pa.array(score)
+        if score is None:
+            continue
+        parts = {f"score{at}_{place}": part for place, part in enumerate(score.T)} if outcomes.classes else {f"score{at}": score}
+        columns |= {name: pa.array(part) for name, part in parts.items()}
     return {"scored": scored}, {"answers": pa.table(columns)}
 
 
-def refitted(model: CheckedModel, rows: pd.DataFrame, labels: np.ndarray, seed: int) -> CheckedModel:
+def refitted(model: CheckedModel, rows: pd.DataFrame, labels: np.ndarray, seed: int, classes: tuple[str, ...] = ()) -> CheckedModel:
     """The model's learner, fitted to these rows.
 
     Args:
         rows: the model's inputs.
-        labels: 1 where the outcome is favourable, else 0, shape (rows,).
+        labels: 1 where the outcome is favourable, else 0; with `classes`, the place of the row's class among them; shape (rows,).
         seed: of the learner, where it draws.
+        classes: of a model of three or more.
 
     Raises:
-        Refused: the model is of a kind that cannot be fitted again, has not two classes, or its learner fails on these rows.
+        Refused: the model is of a kind that cannot be fitted again, has other classes, or its learner fails on these rows.
     """
     from rai_pipelines.subjects.model_files import CheckedModel as Checked
     from rai_pipelines.subjects.model_formats import query_of
 
     inputs = rows[list(model.features)] if model.features is not None else rows
     try:
-        native = _fit(model.native, inputs, labels, _classes(model), seed)
+        native = _fit(model.native, inputs, labels, _own_classes(model, classes) if classes else _classes(model), seed)
     except Refused:
         raise
     except Exception as error:
@@ -136,19 +178,34 @@ def refitted(model: CheckedModel, rows: pd.DataFrame, labels: np.ndarray, seed: 
     return Checked(query_of(native, model.flavor), model.features, model.favourable, "a refit")
 
 
-def _classes(model: CheckedModel) -> tuple[Any, Any]:
+def _classes(model: CheckedModel) -> tuple[Any, ...]:
     """The model's own names for the unfavourable and the favourable outcome."""
     import pandas as pd
 
-    own: Any = getattr(model.native, "classes_", None)
-    known = [0, 1] if own is None else np.asarray(own).tolist()
+    known = _known(model)
     places = as_outcome(pd.Series(known), model.favourable).tolist()
     if len(known) != 2 or places.count(1) != 1:
         raise Refused(f"the {type(model.native).__name__} does not have two classes of which one is favourable")
     return known[places.index(0)], known[places.index(1)]
 
 
-def _fit(native: Any, inputs: pd.DataFrame, labels: np.ndarray, classes: tuple[Any, Any], seed: int) -> Any:
+def _own_classes(model: CheckedModel, names: tuple[str, ...]) -> tuple[Any, ...]:
+    """The model's own names for these classes, in their order."""
+    import pandas as pd
+
+    known = _known(model)
+    found = [[own for own, same in zip(known, as_outcome(pd.Series(known), name).tolist(), strict=True) if same == 1] for name in names]
+    if len(known) != len(names) or any(len(own) != 1 for own in found):
+        raise Refused(f"the {type(model.native).__name__} has other classes than columns.classes names")
+    return tuple(own[0] for own in found)
+
+
+def _known(model: CheckedModel) -> list[Any]:
+    own: Any = getattr(model.native, "classes_", None)
+    return list(range(len(model.classes or (0, 1)))) if own is None else list(np.asarray(own).tolist())
+
+
+def _fit(native: Any, inputs: pd.DataFrame, labels: np.ndarray, classes: tuple[Any, ...], seed: int) -> Any:
     from sklearn.base import BaseEstimator, clone
 
     kind = f"{type(native).__module__}.{type(native).__name__}"
@@ -159,9 +216,9 @@ def _fit(native: Any, inputs: pd.DataFrame, labels: np.ndarray, classes: tuple[A
         seeds = {name: int(draws.integers(2**31)) for name in sorted(known) if name.split("__")[-1] == "random_state"}
         single = {name: 1 for name in known if name.split("__")[-1] == "n_jobs"}
         shadow.set_params(**seeds, **single)
-        return shadow.fit(inputs, np.where(labels == 1, classes[1], classes[0]))
+        return shadow.fit(inputs, np.asarray(classes)[labels])
     if kind == "lightgbm.basic.Booster":
-        return _train_booster(native, inputs, np.where(labels == 1, classes[1], classes[0]), seed)
+        return _train_booster(native, inputs, np.asarray(classes)[labels], seed)
     if kind == "rai_pipelines.demo.thresholds.GroupThresholdClassifier":
         shadow = copy.copy(native)
         shadow.model = _fit(native.model, inputs, labels, classes, seed)
@@ -173,7 +230,7 @@ def _train_booster(native: Any, inputs: pd.DataFrame, labels: np.ndarray, seed: 
     import lightgbm
 
     recorded = getattr(native, "recorded_parameters", None) or {}
-    if recorded.get("objective") != "binary":
+    if recorded.get("objective") not in ("binary", "multiclass", "multiclassova"):
         raise Refused("the booster's file does not record how it was trained, or in a way that is not followed here")
     draws = np.random.default_rng(seed)
     seeds = {name: int(draws.integers(2**31)) for name in SEEDED_PARAMETERS if name in recorded}
@@ -184,11 +241,11 @@ def _train_booster(native: Any, inputs: pd.DataFrame, labels: np.ndarray, seed: 
     return lightgbm.train(settings, data, num_boost_round=native.current_iteration())
 
 
-def _column(found: Tables, name: str, rows: int) -> np.ndarray:
+def _column(found: Tables, name: str, rows: int, most: int = 1) -> np.ndarray:
     try:
         values = np.asarray(found["answers"].column(name).to_numpy(zero_copy_only=False), dtype=float)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"gives no {name} of a refit", hint="The model tampers with its process: do not use it") from error
-    if values.shape != (rows,) or not np.isfinite(values).all() or (values < 0).any() or (values > 1).any():
+    if values.shape != (rows,) or not np.isfinite(values).all() or (values < 0).any() or (values > most).any():
         raise ModelError("gives something else than one decision and one probability per row for a refit", hint="Look at the model's class")
     return values

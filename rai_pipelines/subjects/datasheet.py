@@ -242,6 +242,11 @@ class Datasheet(_Declared):
             raise ValueError(f"columns.weight is for classifications, the task is {self.task}: its figures would leave the weights out")
         if columns.unit_id is not None and self.task != "binary_classification":
             raise ValueError(f"columns.unit_id is for binary_classification, the task is {self.task}: its intervals would take rows as independent")
+        for item in self.safety_properties:
+            if item.outcome is not None and item.outcome not in columns.classes:
+                raise ValueError(f"the outcome {item.outcome!r} of the safety property {item.name!r} is none of columns.classes")
+            if columns.classes and item.outcome is None and item.needs_outcome and columns.favourable_outcome not in columns.classes:
+                raise ValueError(f"the safety property {item.name!r} needs an outcome: columns.favourable_outcome is none of columns.classes")
         undeclared = [name for name in ((law.sex, law.race_ethnicity) if law else ()) if name not in columns.protected_attributes]
         if undeclared:
             raise ValueError(f"fairness.local_law_144 names {', '.join(undeclared)}, which columns.protected_attributes does not declare")

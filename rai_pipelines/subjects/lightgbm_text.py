@@ -37,7 +37,7 @@ NUMBERS = frozenset(
         "neg_bagging_fraction", "bagging_freq", "bagging_seed", "feature_fraction", "feature_fraction_bynode", "feature_fraction_seed",
         "extra_seed", "max_delta_step", "lambda_l1", "lambda_l2", "min_gain_to_split", "drop_rate", "max_drop", "skip_drop", "drop_seed", "top_rate",
         "other_rate", "min_data_per_group", "max_cat_threshold", "cat_l2", "cat_smooth", "max_cat_to_onehot", "path_smooth", "max_bin",
-        "min_data_in_bin", "bin_construct_sample_cnt", "data_random_seed", "objective_seed", "scale_pos_weight", "sigmoid", "seed",
+        "min_data_in_bin", "bin_construct_sample_cnt", "data_random_seed", "objective_seed", "scale_pos_weight", "sigmoid", "seed", "num_class",
     }
 )  # fmt: skip
 SWITCHES = frozenset(
@@ -46,7 +46,7 @@ SWITCHES = frozenset(
         "force_col_wise", "feature_pre_filter",
     }
 )  # fmt: skip
-NAMED = {"boosting": ("gbdt", "dart", "rf"), "data_sample_strategy": ("bagging", "goss"), "objective": ("binary",)}
+NAMED = {"boosting": ("gbdt", "dart", "rf"), "data_sample_strategy": ("bagging", "goss"), "objective": ("binary", "multiclass", "multiclassova")}
 NOT_FOLLOWED = (
     "monotone_constraints", "interaction_constraints", "forcedsplits_filename", "forcedbins_filename", "cegb_penalty_feature_lazy",
     "cegb_penalty_feature_coupled", "feature_contri", "max_bin_by_feature",

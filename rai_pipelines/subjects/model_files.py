@@ -71,16 +71,23 @@ class CheckedModel:
         return checked_decisions(self._ask(self._query.predict, frame), len(frame), self._where)
 
     def score(self, frame: pd.DataFrame) -> np.ndarray | None:
+        if self.classes is None or self.favourable not in self.classes:
+            return None
+        answer = self.probabilities(frame)
+        return None if answer is None else checked_scores(answer[:, self.classes.index(self.favourable)], self._where)
+
+    def probabilities(self, frame: pd.DataFrame) -> np.ndarray | None:
+        """Probabilities of all of `classes`, shape (rows, classes), not checked for their range; None where the model gives none."""
         import numpy as np
 
         query = self._query
-        if query.probabilities is None or query.classes is None or self.favourable not in query.classes:
+        if query.probabilities is None or query.classes is None:
             return None
         answer = self._ask(query.probabilities, frame)
         expected = (len(frame), len(query.classes))
         if answer.shape != expected:
             raise ModelError(f"gives probabilities of shape {answer.shape} where {expected} is expected", where=self._where)
-        return checked_scores(np.asarray(answer[:, query.classes.index(self.favourable)], dtype=float), self._where)
+        return np.asarray(answer, dtype=float)
 
     def run(self, task: str, parameters: Mapping[str, JsonValue], tables: Tables) -> tuple[Mapping[str, JsonValue], Tables]:
         return run_task(task, self, parameters, tables)

@@ -71,9 +71,13 @@ class Values(_Declared):
 
 
 class SafetyProperty(_Declared):
-    """One property, by a name that evidence carries; exactly one kind."""
+    """One property, by a name that evidence carries; exactly one kind.
+
+    Of three or more classes, scores are those of the class `outcome`, and to decide for it is favourable; without it, of the favourable outcome.
+    """
 
     name: Text
+    outcome: Text | None = Field(default=None, description="The class that it speaks of, for multiclass models; default: the favourable outcome")
     monotone: Monotone | None = None
     bounded_output: BoundedOutput | None = None
     invariant_to: InvariantTo | None = None
@@ -84,6 +88,11 @@ class SafetyProperty(_Declared):
         if sum(getattr(self, kind) is not None for kind in KINDS) != 1:
             raise ValueError(f"the safety property {self.name!r} states one of {', '.join(KINDS)}")
         return self
+
+    @property
+    def needs_outcome(self) -> bool:
+        """Whether it speaks of one outcome; to change no decision speaks of all."""
+        return self.invariant_to is None or self.invariant_to.score_tolerance is not None
 
     @property
     def kind(self) -> str:

@@ -19,10 +19,11 @@ from rai_pipelines.assessments.poisoning.row_influence import contradicted_label
 from rai_pipelines.assessments.poisoning.sources import Rules, without_sources
 from rai_pipelines.assessments.refits import Plan, Refused, answers_of_refits
 from rai_pipelines.assessments.scoring import feature_names
-from rai_pipelines.assessments.security.robust_sample import decisions_of
+from rai_pipelines.assessments.security.robust_sample import Outcomes
 from rai_pipelines.assessments.statistics.proportions import proportion
 from rai_pipelines.evidence.model import Measurement, State, Status
 
+CLASSIFICATIONS = ("binary_classification", "multiclass_classification")
 NO_LABEL = "the datasheet names no label, so no refit can learn; add columns.label"
 NO_TRAINING = "the datasheet names no training data, so nothing can be fitted again; add data.training"
 NO_BACKDOOR_CHECK = (
@@ -73,8 +74,8 @@ def assess_poisoning(context: AuditContext, parameters: PoisoningParameters) -> 
         DataError: a table does not fit the datasheet.
     """
     sheet, columns = context.subject.datasheet, context.subject.datasheet.columns
-    if sheet.task != "binary_classification":
-        return Measured(status=Status.MISSING, reason=f"poisoning is measured for binary classifiers only, and the task is {sheet.task}")
+    if sheet.task not in CLASSIFICATIONS:
+        return Measured(status=Status.MISSING, reason=f"poisoning is measured for classifiers only, and the task is {sheet.task}")
     if columns.label is None:
         return Measured(status=Status.MISSING, reason=NO_LABEL)
     if not context.has_table("training"):
@@ -83,28 +84,34 @@ def assess_poisoning(context: AuditContext, parameters: PoisoningParameters) -> 
     features = feature_names(context, model)
     training = read_rows(context, "training", features, parameters.rows, salt=91, source=columns.source)
     evaluation = read_rows(context, "evaluation", features, parameters.evaluation_rows, salt=92)
-    decisions = decisions_of(model, evaluation.frame[list(features)], columns.favourable_outcome, str(context.subject.version))
+    outcomes = Outcomes.of(sheet)
+    decisions = outcomes.decisions(model, evaluation.frame[list(features)], str(context.subject.version))
     details: dict[str, Any] = {
         "features": list(features),
         "training_rows": context.table("training").count_rows(),
         "refits_learn_from": len(training.truth),
         "evaluation_rows": len(evaluation.truth),
     }
-    few = min(len(training.truth), len(evaluation.truth), int(training.truth.sum()) * 5, int((1 - training.truth).sum()) * 5)
+    occurs = np.bincount(training.truth, minlength=outcomes.count)
+    few = min(len(training.truth), len(evaluation.truth), int(occurs.min()) * 5)
     if few < parameters.min_rows:
         return Measured(
-            _unavailable(State.INSUFFICIENT, f"a table has fewer than {parameters.min_rows} labelled rows, or an outcome is too rare"), details
+            _unavailable(
+                State.INSUFFICIENT,
+                f"a table has fewer than {parameters.min_rows} labelled rows, or an outcome is too rare{_rarest(occurs, outcomes)}",
+            ),
+            details,
         )
     seeds = tuple(int(seed) for seed in np.random.default_rng([context.seed, 93]).integers(2**31, size=parameters.seeds))
     inputs = list(features)
     try:
         plans = [Plan(training.truth, seed) for seed in seeds]
         started = time.monotonic()
-        answers_of_refits(model, training.frame[inputs], evaluation.frame[inputs], plans[:1])
+        answers_of_refits(model, training.frame[inputs], evaluation.frame[inputs], plans[:1], outcomes.classes)
         if time.monotonic() - started > parameters.max_refit_s:
             raise Refused(f"one refit to {len(training.truth)} rows takes more than {parameters.max_refit_s:g} s (max_refit_s)")
-        clean = answers_of_refits(model, training.frame[inputs], evaluation.frame[inputs], plans)
-        material = Material(model, features, training, evaluation, decisions, seeds, clean, refits=len(seeds) + 1)
+        clean = answers_of_refits(model, training.frame[inputs], evaluation.frame[inputs], plans, outcomes.classes)
+        material = Material(model, features, training, evaluation, decisions, seeds, clean, refits=len(seeds) + 1, classes=outcomes.classes)
         measurements, more = _attacked(context, material, parameters)
     except Refused as reason:
         return Measured(_unavailable(State.UNAVAILABLE, f"the model cannot be fitted again: {reason}"), details)
@@ -113,7 +120,7 @@ def assess_poisoning(context: AuditContext, parameters: PoisoningParameters) -> 
 
 def _attacked(context: AuditContext, material: Material, parameters: PoisoningParameters) -> tuple[list[Measurement], dict[str, Any]]:
     columns, level, seed = context.subject.datasheet.columns, parameters.interval_level, context.seed
-    agreed, rows = int((material.clean.decisions[0] == (material.decisions == 1)).sum()), len(material.decisions)
+    agreed, rows = int((~material.clean.wrong(material.decisions)[0]).sum()), len(material.decisions)
     agreement = proportion(agreed, rows, level)
     made = [
         Measurement(
@@ -122,7 +129,10 @@ def _attacked(context: AuditContext, material: Material, parameters: PoisoningPa
             note=f"evaluation decisions of the model that a refit to {len(material.training.truth)} training rows shares",
         )
     ]  # fmt: skip
-    aims, without = targets(columns.protected_attributes, material.training, material.evaluation, material.decisions, parameters.min_group_n)
+    aims, without = targets(
+        columns.protected_attributes, material.training, material.evaluation, material.decisions,
+        least=parameters.min_group_n, outcomes=Outcomes.of(context.subject.datasheet),
+    )  # fmt: skip
     shares = tuple(sorted(parameters.shares))
     made += left_out_rows(material, rows=parameters.influence_rows, least=parameters.influential_from, level=level, seed=(seed, 94))
     found, labels = contradicted_labels(
@@ -158,13 +168,22 @@ def _attacked(context: AuditContext, material: Material, parameters: PoisoningPa
         )
         made = [_unsure(one, said) for one in made]
     return made, {
-        "targets": {aim.attribute: {"group": aim.group, "reference": aim.reference} for aim in aims},
+        "targets": {
+            aim.attribute: {"group": aim.group, "reference": aim.reference, **({"outcome": aim.name} if aim.name is not None else {})} for aim in aims
+        },
         "without_target": without,
         "attributes_cut_by_max_refits": cut,
         "contradicted_labels": labels,
         "sources": sources,
         "thresholds_of_a_group_threshold_model": "stay as they are in refits",
     }
+
+
+def _rarest(occurs: np.ndarray, outcomes: Outcomes) -> str:
+    """Of three or more classes, which is the rarest."""
+    if not outcomes.classes:
+        return ""
+    return f" (the rarest, {outcomes.classes[int(occurs.argmin())]!r}, has {int(occurs.min())} rows)"
 
 
 def _unsure(one: Measurement, why: str) -> Measurement:

@@ -90,7 +90,7 @@ def contradicted_labels(
     places = rng.permutation(size)
     marked, unmarked = (np.isin(np.arange(size), places[part]) for part in (slice(number), slice(number, 2 * number)))
     real = _beliefs(material, truth, inside, seeds)
-    control = _beliefs(material, np.where(marked, 1 - truth, truth), inside, seeds)
+    control = _beliefs(material, material.with_another_label(marked, seed), inside, seeds)
     found, nothing = control.area(marked, level), real.area(unmarked, level)
     problem = None
     if found.value < min_control_auc or found.interval.low <= 0.5:
@@ -119,7 +119,7 @@ def _beliefs(material: Material, labels: np.ndarray, inside: np.ndarray, seeds: 
     """Every row is outside of one half of each pair."""
     plans = [Plan(np.where(half, labels, LEFT_OUT), one) for half, one in zip(inside, seeds, strict=True)]
     answers = material.ask(plans, asked=material.training.frame)
-    belief = np.where(labels == 1, answers.beliefs, 1 - answers.beliefs)
+    belief = answers.belief_in(labels)
     return Contradiction((belief * ~inside).sum(axis=0) / (~inside).sum(axis=0))
 
 

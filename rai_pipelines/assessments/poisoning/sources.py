@@ -99,7 +99,7 @@ def _controls(material: Material, rules: Rules) -> tuple[str | None, list[Measur
     truth = material.training.truth
     number = max(1, round(rules.planted * len(truth)))
     marked = np.isin(np.arange(len(truth)), np.random.default_rng([*rules.seed, 2]).permutation(len(truth))[:number])
-    planted = _leave_out(material, np.where(marked, 1 - truth, truth), marked, (*rules.seed, 3))
+    planted = _leave_out(material, material.with_another_label(marked, (*rules.seed, 2)), marked, (*rules.seed, 3))
     nothing = _leave_out(material, truth, marked, (*rules.seed, 4))
     found, missed = planted.loss(material, rules.level), nothing.loss(material, rules.level)
     problem = None
@@ -127,8 +127,8 @@ def _harmful(p_values: dict[str, float], alpha: float) -> list[str]:
 def _ratio(material: Material, left: _Left, aim: Target, name: str, *, state: State, level: float) -> Measurement:
     groups = material.evaluation.groups[aim.attribute]
     group, reference = groups == aim.group, groups == aim.reference
-    found = ratio_difference(left.without.decisions, left.random.decisions, group, reference, level)
-    named: dict[str, Any] = {"attribute": aim.attribute, "comparison": aim.group, "reference": aim.reference, "group": name}
+    found = ratio_difference(left.without.chosen(aim.outcome), left.random.chosen(aim.outcome), group, reference, level)
+    named: dict[str, Any] = {**aim.where, "group": name}
     metric = "source_removal_impact_ratio_change"
     if found is None:
         return Measurement(metric=metric, value=None, state=State.UNDEFINED, note="a refit selects nobody of the reference group", **named)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rai_pipelines.assessments.privacy_attacks.encoding import fit_encoder
-from rai_pipelines.assessments.privacy_attacks.membership import Answers, Rows
+from rai_pipelines.assessments.privacy_attacks.membership import Answers, Rows, one_hot
 from rai_pipelines.assessments.statistics.proportions import proportion
 from rai_pipelines.assessments.statistics.uncertainty import Uncertain, normal_quantile
 from rai_pipelines.evidence.model import Interval, Measurement, State
@@ -80,7 +80,8 @@ def _guesses(rows: Rows, answers: Answers, others: tuple[str, ...], wanted: np.n
 
     decisions, scores = answers
     plain = fit_encoder(rows.frame, others)(rows.frame)
-    told = np.column_stack([plain, decisions, *([] if scores is None else [scores])])
+    decided = decisions if rows.classes == 2 else one_hot(decisions, rows.classes)
+    told = np.column_stack([plain, decided, *([] if scores is None else [scores])])
     state = int(np.random.default_rng(list(seed)).integers(2**31))
     right = []
     for inputs in (told, plain if plain.shape[1] else np.zeros((len(wanted), 1))):

@@ -8,13 +8,13 @@ when rows were divided at random, so that both sides stay exchangeable.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from rai_pipelines.assessments.base import AuditContext
 from rai_pipelines.assessments.scoring import batches
-from rai_pipelines.tables.contingency import as_outcome
+from rai_pipelines.assessments.security.robust_sample import Outcomes
 from rai_pipelines.tables.source import TableSource
 
 if TYPE_CHECKING:
@@ -23,9 +23,20 @@ if TYPE_CHECKING:
 DRAWN = 4  # times the rows are drawn, so that repeated and unlabelled ones can be left out
 
 
+class Labels(Protocol):
+    """Labels as numbers: `labels` refuses what is none, `numbered` has NaN there; shape (rows,)."""
+
+    def labels(self, values: pd.Series, where: str) -> np.ndarray: ...
+
+    def numbered(self, values: pd.Series) -> np.ndarray: ...
+
+
 @dataclass(frozen=True)
 class Side:
-    """Sampled rows of one table: inputs, outcome (0, 1) and protected attributes. `exposed` are those without an equal in either table."""
+    """Sampled rows of one table: inputs, outcome as `Outcomes` numbers it, and protected attributes.
+
+    `exposed` are those without an equal in either table.
+    """
 
     frame: pd.DataFrame
     truth: np.ndarray
@@ -54,11 +65,14 @@ class Exposed:
         return ~self.learning
 
 
-def draw_exposed_rows(context: AuditContext, features: tuple[str, ...], rows: int) -> Exposed:
+def draw_exposed_rows(context: AuditContext, features: tuple[str, ...], rows: int, outcomes: Labels | None = None) -> Exposed:
     """At most `rows` members and as many non-members, drawn with the audit's seed.
 
+    Args:
+        outcomes: how labels become numbers; default: as the datasheet of a classification declares them.
+
     Raises:
-        DataError: a table cannot be read or lacks a column.
+        DataError: a table cannot be read, lacks a column, or has a class that the datasheet does not name.
     """
     import pandas as pd
 
@@ -69,14 +83,14 @@ def draw_exposed_rows(context: AuditContext, features: tuple[str, ...], rows: in
     drawn = [
         _drawn(source, features, columns.label, others=others, number=rows * DRAWN, seed=(context.seed, 51, at)) for at, source in enumerate(sources)
     ]
-    favourable = columns.favourable_outcome
-    keys = [_keys(frame, features, as_outcome(frame[columns.label], favourable)) for frame in drawn]
+    outcomes = outcomes or Outcomes.of(context.subject.datasheet)
+    truths = [outcomes.labels(frame[columns.label], source.name) for frame, source in zip(drawn, sources, strict=True)]
+    keys = [_keys(frame, features, truth.astype(float)) for frame, truth in zip(drawn, truths, strict=True)]
     known = np.unique(np.concatenate(keys))
-    counts = _occurrences(known, sources, features, columns.label, favourable)
+    counts = _occurrences(known, sources, features, columns.label, outcomes)
     sides = []
-    for frame, key in zip(drawn, keys, strict=True):
+    for frame, key, truth in zip(drawn, keys, truths, strict=True):
         exposed = counts[np.searchsorted(known, key)] == 1
-        truth = as_outcome(frame[columns.label], favourable).to_numpy(dtype=np.int64)
         sides.append(Side(frame, truth, exposed, len(frame), int((~exposed).sum())))
     number = min(rows, *(int(side.exposed.sum()) for side in sides))
     chosen = [np.flatnonzero(side.exposed)[:number] for side in sides]
@@ -105,20 +119,20 @@ def _drawn(
     return frame[frame[label].notna()].reset_index(drop=True)
 
 
-def _occurrences(known: np.ndarray, sources: tuple[TableSource, TableSource], features: tuple[str, ...], label: str, favourable: str) -> np.ndarray:
+def _occurrences(known: np.ndarray, sources: tuple[TableSource, TableSource], features: tuple[str, ...], label: str, outcomes: Labels) -> np.ndarray:
     """How often each of the sorted keys occurs in the two whole tables together."""
     counts = np.zeros(len(known), dtype=np.int64)
     for source in sources:
         for batch in batches(source, tuple(dict.fromkeys([*features, label]))):
             frame = batch.to_pandas()
-            found = _keys(frame, features, as_outcome(frame[label], favourable))
+            found = _keys(frame, features, outcomes.numbered(frame[label]))
             place = np.minimum(np.searchsorted(known, found), max(len(known) - 1, 0))
             if len(known):
                 np.add.at(counts, place[known[place] == found], 1)
     return counts
 
 
-def _keys(frame: pd.DataFrame, features: tuple[str, ...], outcome: pd.Series) -> np.ndarray:
+def _keys(frame: pd.DataFrame, features: tuple[str, ...], outcome: np.ndarray) -> np.ndarray:
     """A 64-bit key of inputs and outcome; numbers compare by value whatever their type. A chance clash only drops a row."""
     import pandas as pd
 
@@ -129,5 +143,5 @@ def _keys(frame: pd.DataFrame, features: tuple[str, ...], outcome: pd.Series) ->
             made[str(at)] = values.to_numpy(dtype=float, na_value=np.nan) + 0.0  # -0.0 becomes 0.0
         else:
             made[str(at)] = values.astype(str).where(values.notna(), "").astype(object)
-    made["outcome"] = outcome.to_numpy(dtype=float, na_value=np.nan)
+    made["outcome"] = outcome
     return pd.util.hash_pandas_object(pd.DataFrame(made, index=frame.index), index=False).to_numpy(dtype=np.uint64)

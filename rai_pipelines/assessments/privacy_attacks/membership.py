@@ -21,7 +21,9 @@ RULE_BASED = "rule_based"
 LOSS_THRESHOLD = "loss_threshold"
 LEARNED = "learned"
 LABEL_ONLY = "label_only_noise"
-Answers = tuple[np.ndarray, "np.ndarray | None"]  # decisions (0, 1) and scores of the favourable outcome, shape (rows,)
+# decisions (0, 1, or the place of a class), shape (rows,), and scores: of the favourable outcome, shape (rows,), or of all of three or more classes,
+# shape (rows, classes)
+Answers = tuple[np.ndarray, "np.ndarray | None"]
 
 
 @dataclass
@@ -39,12 +41,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows under attack; all arrays have shape (rows,). `learning` rows are those whose membership the attacker knows."""
+    """The rows under attack; all arrays have shape (rows,). `learning` rows are those whose membership the attacker knows.
+
+    `truth` is 1 for the favourable outcome and else 0, or the place of the class among `classes`.
+    """
 
     frame: pd.DataFrame
     truth: np.ndarray
     member: np.ndarray
     learning: np.ndarray
+    classes: int = 2
 
 
 @dataclass(frozen=True)
@@ -78,10 +84,10 @@ def run_attacks(target: Target, rows: Rows, noise: Noise, *, max_queries: int, s
     """
     decisions, scores = target.ask(rows.frame)
     everywhere = np.ones(len(rows.member), dtype=bool)
-    rule = rule_based(decisions, rows.truth)
+    rule = rule_based(decisions, rows.truth, rows.classes)
     found = {RULE_BASED: Attack(rule.astype(float), rule.astype(bool), everywhere, everywhere, "the decision is right: member")}
     if scores is not None:
-        found[LOSS_THRESHOLD] = _by_threshold(confidence(scores, rows.truth), rows, "probability of the true outcome")
+        found[LOSS_THRESHOLD] = by_threshold(confidence(scores, rows.truth), rows, "probability of the true outcome")
     likely, guess = learned(decisions, scores, rows, seed=int(np.random.default_rng([*seed, 1]).integers(2**31)))
     judged = ~rows.learning
     what = "scores" if scores is not None else "decisions"
@@ -90,17 +96,17 @@ def run_attacks(target: Target, rows: Rows, noise: Noise, *, max_queries: int, s
     if copies:
         kept = _kept_under_noise(target, rows, noise, copies, right=rule, seed=(*seed, 2))
         cut = f"{copies} of {noise.copies} noisy copies fit the allowance of {max_queries:,} queries" if copies < noise.copies else None
-        found[LABEL_ONLY] = _by_threshold(kept, rows, f"share of right decisions on {copies} noisy copies, 0 where the row is decided wrongly", cut)
+        found[LABEL_ONLY] = by_threshold(kept, rows, f"share of right decisions on {copies} noisy copies, 0 where the row is decided wrongly", cut)
     return found
 
 
-def rule_based(decisions: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def rule_based(decisions: np.ndarray, truth: np.ndarray, classes: int = 2) -> np.ndarray:
     """ART's rule: 1 (member) where the decision is right."""
     with _quiet():
         from art.attacks.inference.membership_inference import MembershipInferenceBlackBoxRuleBased
 
-        attack = MembershipInferenceBlackBoxRuleBased(_looked_up(_one_hot(decisions)))
-    return np.asarray(attack.infer(_numbers(len(truth)), _one_hot(truth)), dtype=np.int64)
+        attack = MembershipInferenceBlackBoxRuleBased(_looked_up(one_hot(decisions, classes)))
+    return np.asarray(attack.infer(_numbers(len(truth)), one_hot(truth, classes)), dtype=np.int64)
 
 
 def learned(decisions: np.ndarray, scores: np.ndarray | None, rows: Rows, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -108,11 +114,11 @@ def learned(decisions: np.ndarray, scores: np.ndarray | None, rows: Rows, *, see
     with _quiet():
         from art.attacks.inference.membership_inference import MembershipInferenceBlackBox
 
-        seen = _one_hot(decisions) if scores is None else np.column_stack([1 - scores, scores]).astype(np.float32)
+        seen = one_hot(decisions, rows.classes) if scores is None else of_each_class(scores).astype(np.float32)
         attack = MembershipInferenceBlackBox(_looked_up(seen), attack_model_type="gb")
     attack.attack_model.set_params(random_state=seed)
     known, unknown = rows.learning & rows.member, rows.learning & ~rows.member
-    labels, numbers = _one_hot(rows.truth), _numbers(len(rows.truth))
+    labels, numbers = one_hot(rows.truth, rows.classes), _numbers(len(rows.truth))
     attack.fit(numbers[known], labels[known], numbers[unknown], labels[unknown])
     likely = np.asarray(attack.infer(numbers, labels, probabilities=True), dtype=float).ravel()
     return likely, np.asarray(attack.infer(numbers, labels)).ravel() > 0
@@ -122,12 +128,12 @@ def without_model(inputs: np.ndarray, rows: Rows, *, seed: int) -> np.ndarray:
     """Negative control: probability of membership from inputs and label alone, learnt from the learning half, shape (rows,)."""
     from sklearn.ensemble import GradientBoostingClassifier
 
-    known = np.column_stack([inputs, rows.truth])
+    known = np.column_stack([inputs, rows.truth if rows.classes == 2 else one_hot(rows.truth, rows.classes)])
     attack = GradientBoostingClassifier(random_state=seed).fit(known[rows.learning], rows.member[rows.learning])
     return np.asarray(attack.predict_proba(known)[:, 1], dtype=float)
 
 
-def fragile_target(inputs: np.ndarray, *, seed: Sequence[int], encode: Callable[[pd.DataFrame], np.ndarray]) -> tuple[Target, Rows]:
+def fragile_target(inputs: np.ndarray, *, seed: Sequence[int], encode: Callable[[pd.DataFrame], np.ndarray], classes: int = 2) -> tuple[Target, Rows]:
     """Positive control: an unpruned tree that learnt random labels of half of the rows by heart, and the rows with that membership.
 
     Both halves come from the same pool, so that nothing but memory tells them apart. The rows' frame is left to the caller.
@@ -141,20 +147,31 @@ def fragile_target(inputs: np.ndarray, *, seed: Sequence[int], encode: Callable[
     member, learning = np.zeros(number, dtype=bool), np.zeros(number, dtype=bool)
     member[order[: number // 2]] = True
     learning[order[::2]] = True
-    labels = rng.integers(0, 2, size=number)
+    labels = rng.integers(0, classes, size=number)
     tree = DecisionTreeClassifier(random_state=int(rng.integers(2**31))).fit(inputs[member], labels[member])
 
     def answer(frame: pd.DataFrame) -> Answers:
-        scores = np.asarray(tree.predict_proba(encode(frame)))
-        favourable = scores[:, list(tree.classes_).index(1)] if 1 in tree.classes_ else np.zeros(len(frame))
-        return (favourable > 0.5).astype(np.int64), favourable
+        scores = probabilities_of(tree, encode(frame), classes)
+        return (scores > 0.5).astype(np.int64) if classes == 2 else scores.argmax(axis=1), scores
 
-    return Target(answer), Rows(pd.DataFrame(), labels, member, learning)
+    return Target(answer), Rows(pd.DataFrame(), labels, member, learning, classes)
 
 
 def confidence(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The probability that the model gives the true outcome."""
-    return np.where(truth == 1, scores, 1 - scores)
+    """The probability that the model gives the true outcome, shape (rows,)."""
+    return np.where(truth == 1, scores, 1 - scores) if scores.ndim == 1 else scores[np.arange(len(truth)), truth]
+
+
+def of_each_class(scores: np.ndarray) -> np.ndarray:
+    """Probabilities of all classes, shape (rows, classes)."""
+    return np.column_stack([1 - scores, scores]) if scores.ndim == 1 else scores
+
+
+def probabilities_of(fitted: Any, inputs: np.ndarray, classes: int) -> np.ndarray:
+    """Scores of a model whose labels are places of classes, as `Answers` has them; 0 for a class of which it saw no row."""
+    shares = np.zeros((len(inputs), classes))
+    shares[:, fitted.classes_] = fitted.predict_proba(inputs)
+    return shares[:, 1] if classes == 2 else shares
 
 
 def best_threshold(score: np.ndarray, member: np.ndarray) -> float:
@@ -165,7 +182,7 @@ def best_threshold(score: np.ndarray, member: np.ndarray) -> float:
     return float(score[order][np.where(last_of_ties, ahead, -np.inf).argmax()])
 
 
-def _by_threshold(score: np.ndarray, rows: Rows, how: str, cut: str | None = None) -> Attack:
+def by_threshold(score: np.ndarray, rows: Rows, how: str, cut: str | None = None) -> Attack:
     """Scores need no learning; the threshold of the guess does."""
     threshold = best_threshold(score[rows.learning], rows.member[rows.learning])
     return Attack(score, score >= threshold, np.ones(len(score), dtype=bool), ~rows.learning, how, cut)
@@ -205,8 +222,9 @@ def noisy_copy(frame: pd.DataFrame, noise: Noise, rng: np.random.Generator) -> p
     return pd.DataFrame(made)
 
 
-def _one_hot(values: np.ndarray) -> np.ndarray:
-    return np.asarray(np.eye(2)[values], dtype=np.float32)
+def one_hot(values: np.ndarray, classes: int) -> np.ndarray:
+    """1 in the column of each row's class, shape (rows, classes)."""
+    return np.asarray(np.eye(classes)[values], dtype=np.float32)
 
 
 def _numbers(rows: int) -> np.ndarray:
@@ -217,7 +235,7 @@ def _looked_up(answers: np.ndarray) -> Any:
     """ART's view of a model that was asked already: its input is a row's number."""
     from art.estimators.classification import BlackBoxClassifier
 
-    return BlackBoxClassifier(lambda numbers: answers[np.asarray(numbers)[:, 0].astype(int)], input_shape=(1,), nb_classes=2)
+    return BlackBoxClassifier(lambda numbers: answers[np.asarray(numbers)[:, 0].astype(int)], input_shape=(1,), nb_classes=answers.shape[1])
 
 
 @contextmanager

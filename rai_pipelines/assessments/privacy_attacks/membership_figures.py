@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -93,33 +93,28 @@ def group_areas(
 ) -> list[Measurement]:
     """`group_membership_auc` of the attack called `name` in every protected group; small groups are disclosed as insufficient."""
     measurements = []
+    note = f"attack: {name}, the strongest overall"
     for attribute, declared in attributes.items():
         if attribute not in frame.columns:
-            note = "the column is not in both tables"
-            measurements.append(Measurement(metric="group_membership_auc", value=None, attribute=attribute, state=State.UNAVAILABLE, note=note))
+            absent = "the column is not in both tables"
+            measurements.append(Measurement(metric="group_membership_auc", value=None, attribute=attribute, state=State.UNAVAILABLE, note=absent))
             continue
         groups = group_of_each(frame[attribute], declared.bins)
         for group in sorted(set(groups.tolist())):
-            chosen = (groups == group) & attack.judged
-            members, others = int((chosen & member).sum()), int((chosen & ~member).sum())
-            enough = min(members, others) >= least
-            figure = area(attack.score[chosen], member[chosen], level) if enough else None
-            few = f"{members} members and {others} non-members, fewer than {least} of one"
-            measurements.append(
-                Measurement(
-                    metric="group_membership_auc",
-                    value=figure.value if figure else None,
-                    interval=figure.interval if figure else None,
-                    standard_error=figure.standard_error if figure else None,
-                    n=members + others,
-                    denominator=min(members, others),
-                    attribute=attribute,
-                    group=group,
-                    state=State.MEASURED if figure else State.INSUFFICIENT,
-                    note=f"attack: {name}, the strongest overall" if figure else few,
-                )
-            )
+            where = {"attribute": attribute, "group": group}
+            measurements.append(_part("group_membership_auc", attack, member, groups == group, least=least, level=level, note=note, **where))
     return measurements
+
+
+def class_areas(
+    attack: Attack, member: np.ndarray, truth: np.ndarray, classes: Sequence[str], *, name: str, least: int, level: float
+) -> list[Measurement]:
+    """`class_membership_auc` of the attack called `name` among the rows of each true class (outcome): rare ones are often learnt by heart."""
+    note = f"attack: {name}, the strongest overall"
+    return [
+        _part("class_membership_auc", attack, member, truth == place, least=least, level=level, note=note, outcome=outcome)
+        for place, outcome in enumerate(classes)
+    ]
 
 
 def generalisation_gap(training: tuple[int, int], evaluation: tuple[int, int], level: float) -> Measurement:
@@ -127,6 +122,26 @@ def generalisation_gap(training: tuple[int, int], evaluation: tuple[int, int], l
     figure = difference_of_proportions(training, evaluation, level)
     note = f"accuracy {training[0] / training[1]:.4f} on training rows, {evaluation[0] / evaluation[1]:.4f} on evaluation rows"
     return _figure("generalisation_gap", figure, training[1] + evaluation[1], min(training[1], evaluation[1]), note=note)
+
+
+def _part(metric: str, attack: Attack, member: np.ndarray, part: np.ndarray, *, least: int, level: float, note: str, **where: str) -> Measurement:
+    """The area among some of the rows, where there are enough members and others."""
+    chosen = part & attack.judged
+    members, others = int((chosen & member).sum()), int((chosen & ~member).sum())
+    enough = min(members, others) >= least
+    figure = area(attack.score[chosen], member[chosen], level) if enough else None
+    few = f"{members} members and {others} non-members, fewer than {least} of one"
+    return Measurement(
+        metric=metric,
+        value=figure.value if figure else None,
+        interval=figure.interval if figure else None,
+        standard_error=figure.standard_error if figure else None,
+        n=members + others,
+        denominator=min(members, others),
+        state=State.MEASURED if figure else State.INSUFFICIENT,
+        note=note if figure else few,
+        **where,
+    )
 
 
 def _auc(name: str, attack: Attack, member: np.ndarray, controls: Controls, problem: str | None) -> Measurement:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
+from rai_pipelines.assessments.privacy_attacks.answers import ask_model
 from rai_pipelines.assessments.privacy_attacks.attribute_inference import attribute_figures
 from rai_pipelines.assessments.privacy_attacks.differential_privacy import budget_figures
 from rai_pipelines.assessments.privacy_attacks.encoding import fit_encoder
@@ -18,7 +19,6 @@ from rai_pipelines.assessments.privacy_attacks.membership import (
     LEARNED,
     LOSS_THRESHOLD,
     RULE_BASED,
-    Answers,
     Attack,
     Noise,
     Rows,
@@ -31,23 +31,24 @@ from rai_pipelines.assessments.privacy_attacks.membership_figures import (
     Controls,
     area,
     attack_figures,
+    class_areas,
     generalisation_gap,
     group_areas,
     strongest,
 )
+from rai_pipelines.assessments.privacy_attacks.regression_attack import attack_regression
+from rai_pipelines.assessments.privacy_attacks.sampled import too_few, what_was_sampled
 from rai_pipelines.assessments.privacy_attacks.shadow_models import SHADOW_MODELS, control_shadows, target_shadows
 from rai_pipelines.assessments.scoring import feature_names
-from rai_pipelines.errors import ModelError
+from rai_pipelines.assessments.security.robust_sample import Outcomes
 from rai_pipelines.evidence.model import Measurement, State, Status
 from rai_pipelines.subjects.datasheet import Datasheet
 from rai_pipelines.subjects.privacy_budget import DifferentialPrivacy
 from rai_pipelines.subjects.subject import LoadedModel
-from rai_pipelines.tables.contingency import as_outcome
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CONTROL_ROWS = 1_000
+CONTROL = "unpruned decision tree fitted to random labels of half of the rows"
+CLASSIFICATIONS = ("binary_classification", "multiclass_classification")
 NO_LABEL = "the datasheet names no label, so no attack can tell how well a row was learnt; add columns.label"
 NO_TRAINING = "the datasheet names no training data, so nobody is known to be a member; add data.training"
 
@@ -74,7 +75,8 @@ def assess_privacy_attacks(context: AuditContext, parameters: PrivacyAttackParam
 
     Returns:
         By attack (`group`) `membership_auc`, `membership_tpr_at_fpr_1pct`, `membership_accuracy`, `membership_advantage`,
-        `membership_control_auc`; `membership_auc_without_model`; `group_membership_auc` of the strongest attack; `generalisation_gap`;
+        `membership_control_auc`; `membership_auc_without_model`; `group_membership_auc` and, of three or more classes, `class_membership_auc` of the
+        strongest attack; `generalisation_gap`;
         `attribute_inference_*` by sensitive attribute; `dp_*` (see `differential_privacy`), `empirical_epsilon_lower_bound`,
         `dp_declaration_contradicted`; `model_queries` (rows).
 
@@ -84,22 +86,24 @@ def assess_privacy_attacks(context: AuditContext, parameters: PrivacyAttackParam
         DataError: a table does not fit the datasheet.
     """
     sheet = context.subject.datasheet
-    if sheet.task != "binary_classification":
-        return Measured(status=Status.MISSING, reason=f"privacy attacks are made on binary classifiers only, and the task is {sheet.task}")
+    if sheet.task not in (*CLASSIFICATIONS, "regression"):
+        return Measured(status=Status.MISSING, reason=f"privacy attacks are made on classifiers and regressions only, and the task is {sheet.task}")
     if sheet.columns.label is None:
         return Measured(status=Status.MISSING, reason=NO_LABEL)
     if not context.has_table("training"):
         return Measured(status=Status.MISSING, reason=NO_TRAINING)
+    if sheet.task == "regression":
+        return attack_regression(context, parameters)
     model = context.subject.load_model()
     features = feature_names(context, model)
     exposed = draw_exposed_rows(context, features, parameters.rows)
-    name, favourable = str(context.subject.version), sheet.columns.favourable_outcome
-    target = Target(lambda frame: _answers(model, frame[list(features)], favourable, name))
-    measurements, details = [_gap(target, exposed, parameters)], _what_was_sampled(exposed, features, parameters)
+    name, outcomes = str(context.subject.version), Outcomes.of(sheet)
+    target = Target(lambda frame: ask_model(model, frame[list(features)], outcomes, name))
+    measurements, details = [_gap(target, exposed, parameters)], what_was_sampled(exposed, features, asked_for=parameters.rows, control=CONTROL)
     declared = declared_budget(sheet)
     measurements += budget_figures(declared, exposed.training_rows)
     if int(exposed.member.sum()) < parameters.min_rows:
-        measurements += _too_few(exposed, parameters)
+        measurements += too_few(exposed, parameters.min_rows)
     else:
         attacked = _Attacked(context, target, model, features=features, exposed=exposed, parameters=parameters)
         found, more = attacked.figures(declared)
@@ -128,7 +132,8 @@ class _Attacked:
         parameters: PrivacyAttackParameters,
     ) -> None:
         self.context, self.target, self.model, self.features, self.parameters = context, target, model, features, parameters
-        self.rows = Rows(exposed.frame, exposed.truth, exposed.member, exposed.learning)
+        self.outcomes = Outcomes.of(context.subject.datasheet)
+        self.rows = Rows(exposed.frame, exposed.truth, exposed.member, exposed.learning, self.outcomes.count)
         self.encode = fit_encoder(exposed.frame, features)
         columns = context.subject.datasheet.columns
         self.noise = Noise(features, columns.categorical_features, parameters.copies, parameters.noise_scale, parameters.flip)
@@ -140,8 +145,9 @@ class _Attacked:
         answers = self.target.ask(rows.frame)
         attacks = run_attacks(self.target, rows, self.noise, max_queries=parameters.max_queries, seed=(seed, 52))
         shadows, refused = target_shadows(
-            self.model, rows, answers, self.features, models=parameters.shadow_models, most_rows=parameters.shadow_rows, seed=(seed, 53)
-        )
+            self.model, rows, answers, self.features, models=parameters.shadow_models, most_rows=parameters.shadow_rows, seed=(seed, 53),
+            classes=self.outcomes.classes,
+        )  # fmt: skip
         if shadows is not None:
             attacks[SHADOW_MODELS] = shadows
         controls = self._controls(level)
@@ -151,6 +157,9 @@ class _Attacked:
         if best is not None:
             measurements += group_areas(
                 rows.frame, attacks[best], rows.member, sheet.columns.protected_attributes, name=best, least=parameters.min_group_n, level=level
+            )
+            measurements += class_areas(
+                attacks[best], rows.member, rows.truth, self.outcomes.classes, name=best, least=parameters.min_group_n, level=level
             )
         measurements += attribute_figures(
             rows, answers, self.features, sheet.columns.sensitive_attributes, sheet.columns.protected_attributes,
@@ -172,8 +181,8 @@ class _Attacked:
         rows, seed = self.rows, self.context.seed
         chosen = np.sort(np.random.default_rng([seed, 55]).permutation(len(rows.member))[:CONTROL_ROWS])
         frame = rows.frame.iloc[chosen].reset_index(drop=True)
-        fragile, pool = fragile_target(self.encode(frame), seed=(seed, 56), encode=self.encode)
-        known = Rows(frame, pool.truth, pool.member, pool.learning)
+        fragile, pool = fragile_target(self.encode(frame), seed=(seed, 56), encode=self.encode, classes=rows.classes)
+        known = Rows(frame, pool.truth, pool.member, pool.learning, rows.classes)
         attacks = run_attacks(fragile, known, self.noise, max_queries=self.parameters.max_queries, seed=(seed, 57))
         if self.parameters.shadow_models >= 2:
             attacks[SHADOW_MODELS] = control_shadows(
@@ -193,37 +202,6 @@ def _gap(target: Target, exposed: Exposed, parameters: PrivacyAttackParameters) 
             return Measurement(metric="generalisation_gap", value=None, state=State.INSUFFICIENT, note="a table has no labelled row in the sample")
         counts.append((int((target.ask(frame)[0] == truth).sum()), len(frame)))
     return generalisation_gap(counts[0], counts[1], parameters.interval_level)
-
-
-def _answers(model: LoadedModel, frame: pd.DataFrame, favourable: str, name: str) -> Answers:
-    import pandas as pd
-
-    decisions, scores = np.asarray(model.predict(frame)), model.score(frame)
-    if decisions.shape != (len(frame),):
-        raise ModelError(f"gives decisions of shape {decisions.shape} for {len(frame)} rows", where=name, hint="A classifier answers one per row")
-    chosen = as_outcome(pd.Series(decisions), favourable).fillna(0).to_numpy(dtype=np.int64)
-    return chosen, None if scores is None else np.asarray(scores, dtype=float)
-
-
-def _what_was_sampled(exposed: Exposed, features: tuple[str, ...], parameters: PrivacyAttackParameters) -> dict[str, Any]:
-    training, evaluation = exposed.sides
-    return {
-        "features": list(features),
-        "members": int(exposed.member.sum()),
-        "non_members": int((~exposed.member).sum()),
-        "asked_for": parameters.rows,
-        "drawn": {"training": training.drawn, "evaluation": evaluation.drawn},
-        "left_out_as_repeated": {"training": training.repeated, "evaluation": evaluation.repeated},
-        "repeated_means": "inputs and label occur more than once in training and evaluation together",
-        "positive_control": "unpruned decision tree fitted to random labels of half of the rows",
-    }
-
-
-def _too_few(exposed: Exposed, parameters: PrivacyAttackParameters) -> list[Measurement]:
-    members = int(exposed.member.sum())
-    note = f"{members} sampled rows of each table have no equal in either, fewer than {parameters.min_rows}: no attack was made"
-    metrics = ("membership_auc", "membership_tpr_at_fpr_1pct", "empirical_epsilon_lower_bound")
-    return [Measurement(metric=metric, value=None, n=2 * members, denominator=members, state=State.INSUFFICIENT, note=note) for metric in metrics]
 
 
 def _not_made(attacks: dict[str, Attack], refused: str | None, parameters: PrivacyAttackParameters) -> list[Measurement]:

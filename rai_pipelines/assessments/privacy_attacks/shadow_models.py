@@ -7,11 +7,10 @@ model did, so the attack is weaker than one with the whole training table.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from rai_pipelines.assessments.privacy_attacks.membership import Answers, Attack, Rows, best_threshold, confidence
+from rai_pipelines.assessments.privacy_attacks.membership import Answers, Attack, Rows, best_threshold, confidence, probabilities_of
 from rai_pipelines.assessments.refits import LEFT_OUT, Plan, Refused, answers_of_refits
 from rai_pipelines.errors import ModelError
 from rai_pipelines.subjects.subject import LoadedModel
@@ -22,9 +21,17 @@ LEAST_DEVIATION = 1e-3
 
 
 def target_shadows(
-    model: LoadedModel, rows: Rows, answers: Answers, features: tuple[str, ...], *, models: int, most_rows: int, seed: Sequence[int]
+    model: LoadedModel,
+    rows: Rows,
+    answers: Answers,
+    features: tuple[str, ...],
+    *,
+    models: int,
+    most_rows: int,
+    seed: Sequence[int],
+    classes: tuple[str, ...] = (),
 ) -> tuple[Attack | None, str | None]:
-    """The attack on the model, or None and why it cannot be made."""
+    """The attack on the model, or None and why it cannot be made. `classes` are the names of three or more classes."""
     scores = answers[1]
     if models < 2:
         return None, "no shadow models are allowed (shadow_models)"
@@ -35,7 +42,7 @@ def target_shadows(
     draws = np.random.default_rng([*seed, 2])
     plans = [Plan(np.where(half, rows.truth[chosen], LEFT_OUT), int(draws.integers(2**31))) for half in inside]
     try:
-        refits = answers_of_refits(model, people, people, plans).scores
+        refits = answers_of_refits(model, people, people, plans, classes).scores
     except (ModelError, Refused) as error:  # a model that cannot be refitted is still open to the other attacks; the finding says why
         return None, f"the model cannot be refitted: {error}"
     if refits is None:
@@ -52,7 +59,7 @@ def control_shadows(inputs: np.ndarray, rows: Rows, answers: Answers, *, models:
     refits = []
     for number, half in enumerate(inside):
         tree = DecisionTreeClassifier(random_state=number).fit(inputs[chosen][half], rows.truth[chosen][half])
-        refits.append(_favourable(tree, inputs[chosen], 1))
+        refits.append(probabilities_of(tree, inputs[chosen], rows.classes))
     return _attack(rows, answers[1], chosen, inside, np.array(refits))
 
 
@@ -104,11 +111,3 @@ def likelihood_ratio(said: np.ndarray, refits: np.ndarray, inside: np.ndarray) -
 def _logit(probability: np.ndarray) -> np.ndarray:
     kept = np.clip(probability, CLIPPED, 1 - CLIPPED)
     return np.asarray(np.log(kept) - np.log1p(-kept))
-
-
-def _favourable(fitted: Any, inputs: Any, favourable: Any) -> np.ndarray:
-    """Probability of the favourable class; 0 where the half held no row of it."""
-    known = fitted.classes_.tolist()
-    if favourable not in known:
-        return np.zeros(len(inputs))
-    return np.asarray(fitted.predict_proba(inputs)[:, known.index(favourable)], dtype=float)

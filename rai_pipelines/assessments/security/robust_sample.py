@@ -57,6 +57,18 @@ class Outcomes:
             raise DataError(f"holds the class {unknown!r}, which columns.classes does not name", where=where, hint="Complete columns.classes")
         return codes
 
+    def numbered(self, values: pd.Series) -> np.ndarray:
+        """As `labels`, as floats and NaN where there is no label or an unknown class, shape (rows,)."""
+        if not self.classes:
+            return np.asarray(as_outcome(values, self.favourable).to_numpy(dtype=float, na_value=np.nan))
+        codes = self._codes(values)
+        return np.where(codes < 0, np.nan, codes.astype(float))
+
+    @property
+    def count(self) -> int:
+        """How many classes there are."""
+        return len(self.classes) or 2
+
     def decisions(self, model: LoadedModel, frame: pd.DataFrame, name: str) -> np.ndarray:
         """What the model decides about each row, shape (rows,).
 

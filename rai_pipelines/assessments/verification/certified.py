@@ -9,16 +9,22 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rai_pipelines.assessments.statistics.proportions import proportion
-from rai_pipelines.assessments.verification import feedforward_proofs, linear_proofs, tree_proofs
+from rai_pipelines.assessments.verification import feedforward_proofs, grouped, linear_proofs, tree_proofs
 from rai_pipelines.assessments.verification.certificates import Answer, Certificate
-from rai_pipelines.assessments.verification.clique import clique_bounds
-from rai_pipelines.assessments.verification.described_model import Described, representable
+from rai_pipelines.assessments.verification.class_properties import prove_decision
+from rai_pipelines.assessments.verification.clique import clique_bounds, clique_bounds_of_classes
+from rai_pipelines.assessments.verification.described_model import Described, DescribedClasses, representable
 from rai_pipelines.assessments.verification.domain import Asked, around
 from rai_pipelines.assessments.verification.feedforward import Feedforward
+from rai_pipelines.assessments.verification.grouped import Grouped
 from rai_pipelines.assessments.verification.linear import Linear
+from rai_pipelines.assessments.verification.several import AskedClasses, Pair, Several
+from rai_pipelines.assessments.verification.trees import Ensemble
 from rai_pipelines.evidence.model import Interval, Measurement, State
 
 SHARES = {Answer.PROVED: "certified_share", Answer.REFUTED: "refuted_share", Answer.UNKNOWN: "unknown_share"}
+
+NOT_COVERED = "an unknown category, a missing value or a fraction that the form of the model does not cover"
 
 
 @dataclass(frozen=True)
@@ -49,11 +55,12 @@ def certify(described: Described, asked: Asked, rows: np.ndarray, *, epsilon: fl
     decisions = asked.decisions(rows) if len(rows) else np.empty(0, dtype=int)
     for row, fits, decision in zip(rows, usable, decisions, strict=True):
         if not fits:
-            reason = "an unknown category, a missing value or a fraction that the form of the model does not cover"
-            found.append(Certificate(Answer.UNKNOWN, "none", reason=reason))
+            found.append(Certificate(Answer.UNKNOWN, "none", reason=NOT_COVERED))
         elif isinstance(form, Feedforward):
             box = around(asked.space, row)
             found.append(feedforward_proofs.prove_decision(form, asked, box, int(decision), limit=limit, near=row))
+        elif isinstance(form, Grouped):
+            found.append(grouped.prove_decision(form, asked, around(asked.space, row), int(decision)))
         elif isinstance(form, Linear):
             found.append(linear_proofs.prove_decision(form, asked, around(asked.space, row), int(decision)))
         else:
@@ -63,12 +70,67 @@ def certify(described: Described, asked: Asked, rows: np.ndarray, *, epsilon: fl
     whole = rows[usable & ~np.isnan(rows).any(axis=1)]
     if isinstance(form, Linear):
         return Certified(answers, nodes, dict(reasons), _linear_radii(form, whole))
+    if isinstance(form, Grouped):
+        return Certified(answers, nodes, dict(reasons), np.array([grouped.certified_radius(form, row) for row in whole]))
     if isinstance(form, Feedforward):
         return Certified(answers, nodes, dict(reasons), np.array([feedforward_proofs.certified_radius(form, row) for row in whole]))
     radii, proved, unit = (
         clique_bounds(form, whole[:clique_rows], epsilon=epsilon, most_pairs=most_pairs) if len(whole) else (np.empty(0), np.empty(0), None)
     )
     return Certified(answers, nodes, dict(reasons), radii, proved, unit)
+
+
+def certify_classes(
+    described: DescribedClasses, asked: AskedClasses, rows: np.ndarray, *, epsilon: float, limit: int, clique_rows: int, most_pairs: int
+) -> Certified:
+    """As `certify`, of three or more classes: a row is certified where the class that it is decided for stays above each other one."""
+    form = described.form
+    if form is None:
+        return Certified((Answer.UNKNOWN,) * len(rows), 0, {described.reason or "": len(rows)})
+    usable = representable(form.first, rows)
+    decisions = asked.decisions(rows) if len(rows) else np.empty(0, dtype=int)
+    found: list[Certificate] = []
+    for row, fits, decision in zip(rows, usable, decisions, strict=True):
+        if not fits:
+            found.append(Certificate(Answer.UNKNOWN, "none", reason=NOT_COVERED))
+        else:
+            found.append(prove_decision(form, asked, around(asked.space, row), int(decision), limit=limit, near=row))
+    reasons = dict(Counter(one.reason or "" for one in found if one.answer is Answer.UNKNOWN))
+    answers, nodes = tuple(one.answer for one in found), sum(one.nodes for one in found)
+    whole = usable & ~np.isnan(rows).any(axis=1)
+    rows, decisions = rows[whole], decisions[whole]
+    if not isinstance(form.first, Ensemble):
+        least = [min(_radius(pair, row) for pair in form.against(int(decision))) for row, decision in zip(rows, decisions, strict=True)]
+        return Certified(answers, nodes, reasons, np.array(least))
+    rows, decisions = rows[:clique_rows], decisions[:clique_rows]
+    radii, proved, unit = _clique_of_classes(form, form.first, rows, decisions, epsilon=epsilon, most_pairs=most_pairs)
+    return Certified(answers, nodes, reasons, radii, proved, unit)
+
+
+def _radius(pair: Pair, row: np.ndarray) -> float:
+    if isinstance(pair, Feedforward):
+        return feedforward_proofs.certified_radius(pair, row) if float(pair.raw(row[None])[0]) > 0 else 0.0
+    return float(_linear_radii(pair, row[None])[0]) if isinstance(pair, Linear) and float(pair.raw(row[None])[0]) > 0 else 0.0
+
+
+def _clique_of_classes(
+    form: Several, like: Ensemble, rows: np.ndarray, decisions: np.ndarray, *, epsilon: float, most_pairs: int
+) -> tuple[np.ndarray, np.ndarray, float | None]:
+    if not len(rows):
+        return np.empty(0), np.empty(0), None
+    space = like.grid.space
+    moving = [at for at in like.grid.numbers if space.features[at].movable]
+    step = np.array([space.features[at].step for at in moving])
+    low = rows[:, moving].min(axis=0)
+    unit = float(max([((rows[:, moving] - low) / step).max() if moving else 1.0, 2 * epsilon]))
+    radii, proved = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+    for decision in sorted(set(decisions.tolist())):
+        of_class = decisions == decision
+        pairs = [pair for pair in form.against(decision) if isinstance(pair, Ensemble)]
+        radii[of_class], proved[of_class] = clique_bounds_of_classes(
+            pairs, rows[of_class], epsilon=epsilon, most_pairs=most_pairs, low=low, unit=unit
+        )
+    return radii, proved, unit
 
 
 def robust_measurements(certified: Certified, *, epsilon: float, level: float) -> list[Measurement]:

@@ -8,6 +8,7 @@ the bound is on the careful side.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -59,11 +60,45 @@ def clique_bounds(
     return radii, certified, unit
 
 
-def _verified(trees: list[Any], scaled: np.ndarray, decision: int, epsilon: float) -> tuple[float, float]:
+def clique_bounds_of_classes(
+    pairs: Sequence[Ensemble],
+    rows: np.ndarray,
+    *,
+    epsilon: float,
+    most_pairs: int,
+    low: np.ndarray,
+    unit: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `clique_bounds`, for rows decided for one class: `pairs` are its differences to each other class, one radius for all of them.
+
+    The toolbox searches the radius itself. Where leaves speak of all classes, as in forests, its own reading of a model sums what it should
+    subtract; so it is given the trees of a difference for each other class, and nothing else.
+    """
+    grid, space = pairs[0].grid, pairs[0].grid.space
+    moving = [at for at in grid.numbers if space.features[at].movable]
+    step = np.array([space.features[at].step for at in moving])
+    radii, certified = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+    for at, row in enumerate(rows):
+        trees: list[Any] = []
+        work = 0
+        for number, pair in enumerate(pairs, start=1):
+            made = _trees_of(pair, row, moving, low, step * unit, cut=pair.rounding - ROUNDING, label=number, negated=True)
+            sizes = [len(tree.leaf_nodes) for tree in made]
+            work += sum(one * two for one, two in zip(sizes[::CLIQUE], sizes[1::CLIQUE], strict=False)) * STEPS
+            trees += made
+        if work > most_pairs:
+            continue
+        scaled = np.append(np.clip((row[moving] - low) / (step * unit), 0.0, 1.0), 0.5)
+        radius, failed = _verified(trees, scaled, 0, epsilon / unit, classes=len(pairs) + 1)
+        radii[at], certified[at] = radius * unit, 1.0 - failed
+    return radii, certified
+
+
+def _verified(trees: list[Any], scaled: np.ndarray, decision: int, epsilon: float, classes: int = 2) -> tuple[float, float]:
     class Described:
         """What the method asks of a classifier."""
 
-        nb_classes = 2
+        nb_classes = classes
 
         def get_trees(self) -> list[Any]:
             return trees
@@ -74,8 +109,16 @@ def _verified(trees: list[Any], scaled: np.ndarray, decision: int, epsilon: floa
     )
 
 
-def _trees_of(ensemble: Ensemble, row: np.ndarray, moving: list[int], start: np.ndarray, span: np.ndarray, *, cut: float) -> list[Any]:
-    """The trees that the row can still reach, as the toolbox has them, in scaled units; the base and the cut are one more leaf."""
+def _trees_of(
+    ensemble: Ensemble, row: np.ndarray, moving: list[int], start: np.ndarray, span: np.ndarray, *, cut: float,
+    label: int = 0, negated: bool = False,
+) -> list[Any]:  # fmt: skip
+    """The trees that the row can still reach, as the toolbox has them, in scaled units; the base and the cut are one more leaf.
+
+    Args:
+        label: the class of every tree and leaf, in a model of several.
+        negated: values are turned, because the toolbox turns those of that class again.
+    """
     toolbox = _toolbox()
     Box, Interval, LeafNode, Tree = toolbox.Box, toolbox.Interval, toolbox.LeafNode, toolbox.Tree
 
@@ -103,8 +146,10 @@ def _trees_of(ensemble: Ensemble, row: np.ndarray, moving: list[int], start: np.
         else:
             tree = int(leaves.tree[leaf])
             value = float(leaves.value[leaf]) - (cut if tree < 0 else 0.0)
-            trees.setdefault(tree, []).append(LeafNode(tree, 0, int(leaf), Box(intervals), value))
-    return [Tree(None, nodes) for nodes in trees.values()]
+            if tree < 0 and label and value == 0.0:
+                continue  # nothing to add
+            trees.setdefault(tree, []).append(LeafNode(tree, label, int(leaf), Box(intervals), -value if negated else value))
+    return [Tree(label or None, nodes) for nodes in trees.values()]
 
 
 def _toolbox() -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 from rai_pipelines.assessments.verification.tree_dumps import LEAF, MISSING_RIGHT, Nodes, Unsupported
 
 BEYOND = 1e6  # a cut that no raw value reaches: a threshold at or beyond the ends of the scores
+EVERYTHING = 1e300  # the same, of a linear model over numbers of any size
 MOST_GROUPS = 10_000
 
 
@@ -83,11 +84,15 @@ def write_groups(
 ) -> dict[str, Any]:
     """One more tree, which takes off the threshold of each group; favourable is then what lies above 0. The raw value is no score any more.
 
+    Around a linear model, `groups`: for each group, by its name, the raw value above which the decision is favourable.
+
     Raises:
-        Unsupported: the model inside is no ensemble of trees, or does not read the columns that make groups as they are.
+        Unsupported: the model inside is neither an ensemble of trees nor linear, or trees do not read the columns that make groups as they are.
     """
+    if answer["kind"] == "linear" and answer["link"] == "sigmoid":
+        return _linear_groups(threshold, answer, positive)
     if answer["kind"] != "trees":
-        raise Unsupported("one threshold for each group around a model other than trees is not written down here")
+        raise Unsupported("one threshold for each group around a model other than trees and linear ones is not written down here")
     places = []
     for name in threshold.columns:
         at = next((at for at, column in enumerate(columns) if column["source"] == name), None)
@@ -120,6 +125,19 @@ def write_groups(
 
     level(())
     return {"link": "none", "cut": 0.0}
+
+
+def _linear_groups(threshold: GroupThresholds, answer: Mapping[str, Any], positive: int) -> dict[str, Any]:
+    def cut(share: float) -> float:
+        return _raw_at(share if positive == 1 else 1 - share, answer, EVERYTHING)
+
+    groups = {
+        "columns": list(threshold.columns),
+        "bins": {name: list(edges) for name, edges in threshold.bins.items()},
+        "cuts": {name: cut(share) for name, share in threshold.thresholds.items()},
+        "fallback": cut(threshold.fallback),
+    }
+    return {"kind": "grouped", "link": "none", "cut": 0.0, "groups": groups}
 
 
 def _values(names: Iterable[str], columns: int) -> list[list[float]]:

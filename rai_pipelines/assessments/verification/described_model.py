@@ -10,16 +10,19 @@ import numpy as np
 
 from rai_pipelines.assessments.security.feature_space import FeatureSpace
 from rai_pipelines.assessments.security.networks import read_layers
+from rai_pipelines.assessments.verification.calibrated import mean_of
 from rai_pipelines.assessments.verification.domain import Asked, Region
 from rai_pipelines.assessments.verification.extraction import TASK
 from rai_pipelines.assessments.verification.feedforward import Feedforward, feedforward_of
+from rai_pipelines.assessments.verification.grouped import Grouped, grouped_of
 from rai_pipelines.assessments.verification.linear import Linear, linear_of
+from rai_pipelines.assessments.verification.several import AskedClasses, Several, network_pairs, several_of
 from rai_pipelines.assessments.verification.tree_dumps import Unsupported
 from rai_pipelines.assessments.verification.trees import Ensemble, ensemble_of
 from rai_pipelines.subjects.subject import LoadedModel
 
 LARGEST_DIFFERENCE = 1e-9
-Form = Ensemble | Linear | Feedforward
+Form = Ensemble | Linear | Feedforward | Grouped
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def describe(model: LoadedModel, columns: Sequence[str], *, asked: Asked, region
     """
     space = region.space
     answer, tables = model.run(TASK, {"columns": list(columns)}, {})
-    if answer.get("kind") not in ("trees", "linear", "network"):
+    if answer.get("kind") not in ("trees", "linear", "network", "mean", "grouped"):
         return Described(None, f"not verified: {answer.get('reason')}")
     form: Form
     try:
@@ -53,6 +56,10 @@ def describe(model: LoadedModel, columns: Sequence[str], *, asked: Asked, region
             if network is None:
                 return Described(None, "not verified: the model's process takes back that it is a network")
             form = feedforward_of(network, space, columns, positive=answer.get("positive") == 1)
+        elif answer["kind"] == "mean":
+            form = mean_of(answer, space)
+        elif answer["kind"] == "grouped":
+            form = grouped_of(answer, space)
         else:
             form = linear_of(answer, space) if answer["kind"] == "linear" else ensemble_of(answer, tables.get("nodes"), space)
     except Unsupported as reason:
@@ -60,6 +67,63 @@ def describe(model: LoadedModel, columns: Sequence[str], *, asked: Asked, region
     usable = rows[representable(form, rows)]
     random = region.sample(np.random.default_rng([seed, 71]), max(len(usable), 100))
     return _compared(form, asked, np.concatenate([usable, random]), left_out=len(rows) - len(usable))
+
+
+@dataclass(frozen=True)
+class DescribedClasses:
+    """As `Described`, of three or more classes."""
+
+    form: Several | None
+    reason: str | None = None
+    compared: int = 0
+    difference: float | None = None
+    left_out: int = 0
+
+
+def describe_classes(
+    model: LoadedModel, columns: Sequence[str], names: tuple[str, ...], *, asked: AskedClasses, region: Region, rows: np.ndarray, seed: int
+) -> DescribedClasses:
+    """As `describe`, for a classifier of the classes `names`: the same decisions, the same probabilities of all of them.
+
+    Raises:
+        ModelError: the model fails, or its process answers with something else than trees, weights or layers.
+    """
+    space = region.space
+    answer, tables = model.run(TASK, {"columns": list(columns), "classes": list(names)}, {})
+    if answer.get("kind") not in ("class_trees", "class_linear", "network"):
+        return DescribedClasses(None, f"not verified: {answer.get('reason')}")
+    try:
+        if answer["kind"] == "network":
+            network = read_layers(model, len(columns))
+            if network is None:
+                return DescribedClasses(None, "not verified: the model's process takes back that it is a network")
+            form = network_pairs(network, answer, names, space, columns)
+        else:
+            form = several_of(answer, tables, names, space)
+    except Unsupported as reason:
+        return DescribedClasses(None, f"not verified: {reason}")
+    usable = rows[representable(form.first, rows)]
+    random = region.sample(np.random.default_rng([seed, 71]), max(len(usable), 100))
+    vectors = np.concatenate([usable, random])
+    return _classes_compared(form, asked, vectors, left_out=len(rows) - len(usable))
+
+
+def _classes_compared(form: Several, asked: AskedClasses, vectors: np.ndarray, *, left_out: int) -> DescribedClasses:
+    raw = form.raw(vectors)
+    best = np.sort(raw, axis=1)
+    clear = best[:, -1] - best[:, -2] > form.rounding
+    others = raw.argmax(axis=1)[clear] != asked.decisions(vectors)[clear]
+    if others.any():
+        return DescribedClasses(None, f"not verified: what was read decides {int(others.sum())} of {len(vectors)} rows otherwise than the model")
+    scores = asked.scores(vectors)
+    difference: float | None = None
+    if scores is None:  # nothing to hold the form's own scores against, so none of them is spoken of
+        form = replace(form, link="none")
+    elif form.link != "none":
+        difference = float(np.abs(form.scores(raw) - scores).max())
+        if difference > max(LARGEST_DIFFERENCE, form.rounding + form.first.score_rounding):
+            return DescribedClasses(None, f"not verified: what was read from the model scores otherwise than it, by up to {difference:.3g}")
+    return DescribedClasses(form, None, len(vectors), difference, left_out)
 
 
 def representable(form: Form, rows: np.ndarray) -> np.ndarray:
@@ -89,7 +153,7 @@ def _compared(form: Form, asked: Asked, vectors: np.ndarray, *, left_out: int) -
         return Described(None, f"not verified: what was read from the model decides {int(others.sum())} of {len(vectors)} rows otherwise than it")
     scores = asked.scores(vectors)
     difference: float | None = None
-    if form.link != "none" and scores is not None:
+    if form.link != "none" and not isinstance(form, Grouped) and scores is not None:
         difference = float(np.abs(form.score(raw) - scores).max())
         if difference > max(LARGEST_DIFFERENCE, form.rounding * form.scale + form.score_rounding):
             return Described(None, f"not verified: what was read from the model scores otherwise than it, by up to {difference:.3g}")

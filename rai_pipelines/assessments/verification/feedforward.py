@@ -26,7 +26,11 @@ FLAT = ("relu", "leaky_relu", "hardtanh")
 
 @dataclass(frozen=True)
 class Feedforward:
-    """`raw` is the logit of the favourable outcome; `sign` is -1 where that is the first class. `codes` are the numbers of categories, by column."""
+    """`raw` is the logit of the favourable outcome, or with the link `identity` its probability; `sign` is -1 where that is the first class.
+    `codes` are the numbers of categories, by column.
+
+    With `apart`, one number for each logit, `raw` is the sum of these times the logits: of two of several classes the difference.
+    """
 
     space: FeatureSpace
     network: Network
@@ -38,6 +42,14 @@ class Feedforward:
     cut: float = 0.0
     rounding: float = ROUNDING
     score_rounding: float = 0.0
+    apart: tuple[float, ...] | None = None
+
+    @property
+    def along(self) -> np.ndarray:
+        """What `raw` takes of each logit, shape (1, outputs)."""
+        if self.apart is not None:
+            return np.array([self.apart])
+        return self.sign * (np.ones((1, 1)) if self.network.outputs == 1 else np.array([[-1.0, 1.0]]))
 
     def columns(self, vectors: np.ndarray) -> np.ndarray:
         """What the network is given, shape (rows, inputs)."""
@@ -48,6 +60,8 @@ class Feedforward:
         """Logits, shape (rows,); NaN where a value is missing."""
         gone = np.isnan(vectors).any(axis=1)
         logits = self.network.logits(self.columns(np.where(gone[:, None], 0.0, vectors)))
+        if self.apart is not None:
+            return np.where(gone, np.nan, logits @ np.array(self.apart))
         margin = logits[:, 0] if self.network.outputs == 1 else logits[:, 1] - logits[:, 0]
         return np.where(gone, np.nan, self.sign * margin)
 
@@ -55,20 +69,29 @@ class Feedforward:
         """Scores of raw values."""
         from scipy.special import expit
 
-        return np.asarray(expit(raw))
+        return np.asarray(raw if self.link == "identity" else expit(raw))
 
     def raw_at(self, score: float) -> float:
         """The raw value that has this score."""
+        if self.link == "identity":
+            return score
         return float(np.inf * np.sign(score - 0.5)) if score in (0.0, 1.0) else float(np.log(score / (1 - score)))
 
     def pull(self, vector: np.ndarray) -> np.ndarray:
         """How steep the raw value is in each feature at one place, summed over its columns; shape (features,)."""
-        along = np.ones((1, 1)) if self.network.outputs == 1 else np.array([[-1.0, 1.0]])
-        steep = np.abs(self.network.pulled_back(self.columns(vector[None]), along)[0])
+        steep = np.abs(self.network.pulled_back(self.columns(vector[None]), self.along)[0])
         return np.bincount(self.places, weights=steep, minlength=len(self.space.features))
 
     def bounds(self, region: Region) -> tuple[float, float]:
         """Numbers that the raw value never falls below and never exceeds in the region."""
+        low, high = self.reached(region)
+        for layer in self.layers():
+            low, high = propagated(layer, low, high)
+        least, most = float(low[0]), float(high[0])
+        return (least, most) if self.sign > 0 else (-most, -least)
+
+    def reached(self, region: Region) -> tuple[np.ndarray, np.ndarray]:
+        """The least and the largest value of each column in the region, rounding included; shape (inputs,)."""
         low, high = (np.empty(len(self.places)) for _ in range(2))
         for column, (at, codes) in enumerate(zip(self.places, self.codes, strict=True)):
             if codes is None:
@@ -77,32 +100,33 @@ class Feedforward:
                 reached = codes[list(region.codes[at])]
                 low[column], high[column] = reached.min(), reached.max()
         reach = SINGLE * np.maximum(np.abs(low), np.abs(high))
-        low, high = low - reach, high + reach
-        for layer in self._layers():
-            low, high = _propagated(layer, low, high)
-        least, most = float(low[0]), float(high[0])
-        return (least, most) if self.sign > 0 else (-most, -least)
+        return low - reach, high + reach
 
-    def _layers(self) -> Sequence[Layer]:
-        """The layers to one number: of two logits the difference, taken in the last weights where they come last."""
+    def layers(self) -> Sequence[Layer]:
+        """The layers to one number, before `sign`: of several logits the difference, taken in the last weights where they come last."""
         layers = list(self.network.layers)
         if self.network.outputs == 1:
             return layers
-        apart = np.array([[-1.0, 1.0]])
+        apart = np.array([self.apart if self.apart is not None else (-1.0, 1.0)])
         last = layers[-1] if layers else None
         if last is None or last.kind != AFFINE or last.weight is None:
             return [*layers, Layer(AFFINE, apart, None)]
-        bias = None if last.bias is None else apart @ np.broadcast_to(last.bias, (2,))
+        bias = None if last.bias is None else apart @ np.broadcast_to(last.bias, (self.network.outputs,))
         return [*layers[:-1], Layer(AFFINE, apart @ last.weight, bias)]
 
 
-def feedforward_of(network: Network, space: FeatureSpace, columns: Sequence[str], *, positive: bool) -> Feedforward:
+def feedforward_of(
+    network: Network, space: FeatureSpace, columns: Sequence[str], *, positive: bool, apart: tuple[float, ...] | None = None
+) -> Feedforward:
     """The network over the features of `space`; `columns` are its inputs in order, `positive` says that its second class is the favourable one.
+
+    Args:
+        apart: of a network of several classes, what is taken of each logit.
 
     Raises:
         Unsupported: it has other than two classes, or reads a column that the space cannot express.
     """
-    if network.classes != 2:
+    if apart is None and network.classes != 2:
         raise Unsupported("it has other than two classes")
     places, codes = [], []
     for name in columns:
@@ -112,10 +136,11 @@ def feedforward_of(network: Network, space: FeatureSpace, columns: Sequence[str]
         feature = space.features[at]
         places.append(at)
         codes.append(None if feature.values is None else numbers_of(column_of(name), feature.values, feature.members))
-    return Feedforward(space, network, 1 if positive else -1, tuple(places), tuple(codes))
+    return Feedforward(space, network, 1 if positive else -1, tuple(places), tuple(codes), apart=apart)
 
 
-def _propagated(layer: Layer, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def propagated(layer: Layer, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers that the outputs of a layer never leave where its inputs lie from `low` to `high`, single-precision arithmetic included."""
     largest = np.maximum(np.abs(low), np.abs(high))
     if layer.weight is None:
         least, most = after(layer, low[None])[0], after(layer, high[None])[0]

@@ -13,7 +13,6 @@ from rai_pipelines.assessments.verification.feedforward import Feedforward
 from rai_pipelines.assessments.verification.search import LIMIT_REACHED
 
 METHOD = "interval bounds, regions halved"
-NOT_PROVED_HERE = "of networks, bounds and decisions are proved, but not this kind of property"
 INSEPARABLE = "bounds and rounding leave a place open that cannot be halved"
 HALVINGS = 12
 
@@ -65,8 +64,8 @@ def _never_beyond(
         least, most = form.bounds(here)
         if (most if side > 0 else -least) < side * target:
             continue
-        middle = _middle(here, near)
-        for place in (middle, _towards(form, here, middle, side)):
+        middle = middle_of(here, near)
+        for place in (middle, towards(form, here, middle, side)):
             if side * float(form.raw(place[None])[0]) >= side * target and breaks(place[None]):
                 return Certificate(Answer.REFUTED, METHOD, nodes, places=place[None])
         halves = _halved(form, here, middle)
@@ -77,7 +76,7 @@ def _never_beyond(
     return Certificate(Answer.UNKNOWN if open_place else Answer.PROVED, METHOD, nodes, INSEPARABLE if open_place else None)
 
 
-def _middle(region: Region, near: np.ndarray | None) -> np.ndarray:
+def middle_of(region: Region, near: np.ndarray | None) -> np.ndarray:
     """A place of the region: `near` moved into it, or its middle."""
     wanted = (region.low + region.high) / 2 if near is None else near
     place = np.clip(wanted, region.low, region.high)
@@ -90,10 +89,9 @@ def _middle(region: Region, near: np.ndarray | None) -> np.ndarray:
     return np.asarray(place)
 
 
-def _towards(form: Feedforward, region: Region, place: np.ndarray, side: int) -> np.ndarray:
+def towards(form: Feedforward, region: Region, place: np.ndarray, side: int) -> np.ndarray:
     """The corner of the region to which the gradient at a place points."""
-    along = np.ones((1, 1)) if form.network.outputs == 1 else np.array([[-1.0, 1.0]])
-    slope = form.sign * form.network.pulled_back(form.columns(place[None]), along)[0]
+    slope = form.network.pulled_back(form.columns(place[None]), form.along)[0]
     corner = place.copy()
     for at, codes, steep in zip(form.places, form.codes, slope, strict=True):
         if codes is None:

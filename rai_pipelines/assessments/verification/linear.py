@@ -56,6 +56,17 @@ class Linear:
             place[at] = codes[(sign * values[codes]).argmax()]
         return float(self.raw(place[None])[0]), place
 
+    def bounds(self, region: Region) -> tuple[float, float]:
+        """Numbers that the raw value never falls below and never exceeds in the region."""
+        return self.extreme(region, -1)[0], self.extreme(region, 1)[0]
+
+    def pull(self, vector: np.ndarray) -> np.ndarray:
+        """How steep the raw value is in each feature, between codes of a category at most; shape (features,)."""
+        steep = np.abs(self.slopes)
+        for at, values in self.terms.items():
+            steep[at] = np.ptp(values)
+        return np.asarray(steep)
+
     def spread(self, region: Region, at: int) -> float:
         """How much one feature can change the raw value within a region."""
         if at in self.terms:

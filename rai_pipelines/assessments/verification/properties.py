@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rai_pipelines.assessments.verification import feedforward_proofs, linear_proofs, tree_proofs
+from rai_pipelines.assessments.verification import feedforward_proofs, grouped, linear_proofs, smooth_proofs, tree_proofs
 from rai_pipelines.assessments.verification.certificates import Answer, Certificate
-from rai_pipelines.assessments.verification.described_model import Described, Form
+from rai_pipelines.assessments.verification.described_model import Described
 from rai_pipelines.assessments.verification.domain import Asked, Region
 from rai_pipelines.assessments.verification.feedforward import Feedforward
+from rai_pipelines.assessments.verification.grouped import Grouped
 from rai_pipelines.assessments.verification.linear import Linear
+from rai_pipelines.assessments.verification.several import asked_twice, pair_of
+from rai_pipelines.assessments.verification.trees import Ensemble
 from rai_pipelines.errors import DatasheetError
 from rai_pipelines.subjects.safety_properties import SafetyProperty
 
@@ -44,21 +47,24 @@ def prove(item: SafetyProperty, described: Described, asked: Asked, region: Regi
         return Certificate(Answer.UNKNOWN, "none", reason=described.reason)
     if form.link == "none" and _asks_for_score(item):
         return Certificate(Answer.UNKNOWN, "none", reason="the model gives no score")
-    if isinstance(form, Feedforward) and (item.monotone is not None or item.invariant_to is not None):
-        return Certificate(Answer.UNKNOWN, "none", reason=feedforward_proofs.NOT_PROVED_HERE)
+    if isinstance(form, Grouped):
+        return _of_groups(item, form, asked, region, read)
     if item.monotone is not None:
-        assert not isinstance(form, Feedforward)
         at, sign = region.position(item.monotone.feature, where), 1 if item.monotone.direction == "increasing" else -1
         if isinstance(form, Linear):
             return linear_proofs.prove_monotone(form, asked, region, at, sign)
+        if isinstance(form, Feedforward):
+            return smooth_proofs.prove_monotone(pair_of(form), asked_twice(asked), region, 1, at=at, sign=sign, limit=limit)
         return tree_proofs.prove_monotone(form, asked, region, at, sign, limit=limit)
     if item.bounded_output is not None:
         return _all_of(form, asked, region, [(item.bounded_output.high, 1), (item.bounded_output.low, -1)], limit)
     if item.invariant_to is not None:
-        assert not isinstance(form, Feedforward)
         positions, tolerance = sorted({region.position(name, where) for name in read}), item.invariant_to.score_tolerance
         if isinstance(form, Linear):
             return linear_proofs.prove_invariant(form, asked, region, positions, tolerance)
+        if isinstance(form, Feedforward):
+            both = asked_twice(asked)
+            return smooth_proofs.prove_invariant(pair_of(form), both, region, positions, outcome=1, tolerance=tolerance, limit=limit)
         return tree_proofs.prove_invariant(form, asked, region, positions, tolerance, limit=limit)
     rule = item.rule
     assert rule is not None  # the declaration has exactly one kind
@@ -73,13 +79,21 @@ def prove(item: SafetyProperty, described: Described, asked: Asked, region: Regi
     return _all_of(form, asked, region, [(bound, side) for bound, side in bounds if bound is not None], limit)
 
 
+def _of_groups(item: SafetyProperty, form: Grouped, asked: Asked, region: Region, read: Sequence[str]) -> Certificate:
+    """Of decisions; there is no score."""
+    if item.invariant_to is not None:
+        return grouped.prove_invariant(form, asked, region, sorted({region.position(name, f"{WHERE}.{item.name}") for name in read}))
+    assert item.rule is not None  # all else asks for a score
+    return grouped.prove_decision(form, asked, region, 1 if item.rule.decision == "favourable" else 0)
+
+
 def _asks_for_score(item: SafetyProperty) -> bool:
     if item.invariant_to is not None:
         return item.invariant_to.score_tolerance is not None
     return item.rule is None or item.rule.decision is None
 
 
-def _all_of(form: Form, asked: Asked, region: Region, bounds: Sequence[tuple[float, int]], limit: int) -> Certificate:
+def _all_of(form: Ensemble | Linear | Feedforward, asked: Asked, region: Region, bounds: Sequence[tuple[float, int]], limit: int) -> Certificate:
     """Every bound proved; one refuted decides, whatever the others are."""
     found, nodes = [], 0
     for bound, side in bounds:

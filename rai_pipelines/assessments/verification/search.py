@@ -71,13 +71,23 @@ class Part:
     rounding: float = ROUNDING
 
 
-def search_above(parts: Sequence[Part], box: Box, confirm: Callable[[Box], bool], *, limit: int, exact: bool = True, most_asked: int = 100) -> Search:
+def search_above(
+    parts: Sequence[Part],
+    box: Box,
+    confirm: Callable[[Box], bool],
+    *,
+    limit: int,
+    exact: bool = True,
+    most_asked: int = 100,
+    possible: Callable[[Sequence[float]], bool] | None = None,
+) -> Search:
     """A place in the box where every sum of leaves is above its target, or the proof that there is none.
 
     Args:
         confirm: asks the model itself about a place; what is within rounding of a target is decided by it alone.
         limit: boxes looked at; beyond it nothing is settled.
         exact: whether to be above the targets is the question itself; else it only allows what `confirm` then decides.
+        possible: whether sums up to these numbers, one for each part, leave room for what is looked for; by default, all are above their targets.
     """
     waiting = [(box, [np.arange(len(part.leaves.tree)) for part in parts])]
     nodes = asked = 0
@@ -88,7 +98,10 @@ def search_above(parts: Sequence[Part], box: Box, confirm: Callable[[Box], bool]
         nodes += 1
         chosen = [part.leaves.within(here, kept) for part, kept in zip(parts, chosen, strict=True)]
         tops = [_top(part.leaves, kept) for part, kept in zip(parts, chosen, strict=True)]
-        if any(top <= part.target - part.rounding for top, part in zip(tops, parts, strict=True)):
+        if possible is not None:
+            if not possible(tops):
+                continue
+        elif any(top <= part.target - part.rounding for top, part in zip(tops, parts, strict=True)):
             continue
         split = _split(parts, chosen, here)
         if split is not None:

@@ -80,38 +80,38 @@ def _scikit_or_lightgbm(last: Any, nodes: Nodes, positive: int) -> dict[str, Any
     sign = 1.0 if positive == 1 else -1.0
     boosted = {"link": "sigmoid", "cut": 0.0, "single": True, "scale": 1.0}
     if type(last) in (DecisionTreeClassifier, ExtraTreeClassifier):
-        _add_sklearn(nodes, 0, last.tree_, lambda value: float(value[0][positive]))
+        add_sklearn(nodes, 0, last.tree_, lambda value: float(value[0][positive]))
         return {"link": "identity", "cut": 0.5, "single": True, "scale": 1.0, "base": 0.0}
     if type(last) in (RandomForestClassifier, ExtraTreesClassifier):
         for number, one in enumerate(last.estimators_):
-            _add_sklearn(nodes, number, one.tree_, lambda value: float(value[0][positive]) / len(last.estimators_))
+            add_sklearn(nodes, number, one.tree_, lambda value: float(value[0][positive]) / len(last.estimators_))
         return {"link": "identity", "cut": 0.5, "single": True, "scale": 1.0, "base": 0.0}
     if type(last) is GradientBoostingClassifier:
         if last.init_ != "zero" and type(last.init_).__name__ != "DummyClassifier":
             raise Unsupported("it starts from another model")
         for number, one in enumerate(last.estimators_[:, 0]):
-            _add_sklearn(nodes, number, one.tree_, lambda value: sign * last.learning_rate * float(value[0][0]))
+            add_sklearn(nodes, number, one.tree_, lambda value: sign * last.learning_rate * float(value[0][0]))
         start = float(last._raw_predict_init(np.zeros((1, last.n_features_in_)))[0, 0])
         return {**boosted, "scale": 2.0 if last.loss == "exponential" else 1.0, "base": sign * start}
     if type(last) is HistGradientBoostingClassifier:
         if last.is_categorical_ is not None:
             raise Unsupported("histogram boosting with categorical inputs is not written down here")
         for number, stage in enumerate(last._predictors):
-            _add_histogram(nodes, number, stage[0].nodes, sign)
+            add_histogram(nodes, number, stage[0].nodes, sign)
         return {**boosted, "single": False, "base": sign * float(np.ravel(last._baseline_prediction)[0])}
-    if _is_lightgbm(last):
+    if is_lightgbm(last):
         whole = getattr(last, "booster_", last).dump_model()
         objective = str(whole["objective"]).split()
         if objective[0] != "binary" or whole["average_output"]:
             raise Unsupported(f"LightGBM with the objective {whole['objective']!r} or averaged trees is not written down here")
         for number, tree in enumerate(whole["tree_info"]):
-            _add_lightgbm(nodes, number, tree["tree_structure"], sign)
+            add_lightgbm(nodes, number, tree["tree_structure"], sign)
         steep = next((float(part.split(":")[1]) for part in objective[1:] if part.startswith("sigmoid:")), 1.0)
         return {**boosted, "single": False, "scale": steep, "base": 0.0}
     raise Unsupported(f"a {type(last).__module__.split('.')[0]} {type(last).__name__} is not written down here")
 
 
-def _is_lightgbm(model: Any) -> bool:
+def is_lightgbm(model: Any) -> bool:
     """Whether it is one of LightGBM's own types; the library is not everywhere, and a model that is not of it needs none."""
     if type(model).__module__.partition(".")[0] != "lightgbm":
         return False
@@ -120,7 +120,8 @@ def _is_lightgbm(model: Any) -> bool:
     return type(model) in (lightgbm.Booster, lightgbm.LGBMClassifier)
 
 
-def _add_sklearn(nodes: Nodes, number: int, tree: Any, value_of: Any) -> None:
+def add_sklearn(nodes: Nodes, number: int, tree: Any, value_of: Any) -> None:
+    """A tree of scikit-learn; `value_of` makes the value of a leaf of what the tree keeps there."""
     if not hasattr(tree, "missing_go_to_left"):
         raise Unsupported("trees of scikit-learn before 1.3 do not say what happens to missing values")
     start = len(nodes.tree)
@@ -134,7 +135,8 @@ def _add_sklearn(nodes: Nodes, number: int, tree: Any, value_of: Any) -> None:
             )  # fmt: skip
 
 
-def _add_histogram(nodes: Nodes, number: int, rows: Any, sign: float) -> None:
+def add_histogram(nodes: Nodes, number: int, rows: Any, sign: float) -> None:
+    """A tree of scikit-learn's histogram boosting."""
     start = len(nodes.tree)
     for row in rows:
         if row["is_leaf"]:
@@ -146,7 +148,8 @@ def _add_histogram(nodes: Nodes, number: int, rows: Any, sign: float) -> None:
             )  # fmt: skip
 
 
-def _add_lightgbm(nodes: Nodes, number: int, node: Mapping[str, Any], sign: float) -> int:
+def add_lightgbm(nodes: Nodes, number: int, node: Mapping[str, Any], sign: float) -> int:
+    """A node of LightGBM and what hangs below it."""
     if "split_feature" not in node:
         return nodes.add(number, LEAF, value=sign * float(node["leaf_value"]))
     column = int(node["split_feature"])
@@ -158,8 +161,8 @@ def _add_lightgbm(nodes: Nodes, number: int, node: Mapping[str, Any], sign: floa
         side = MISSING_LEFT if node["default_left"] else MISSING_RIGHT
         missing = side if node["missing_type"] == "NaN" else MISSING_AS_ZERO
         at = nodes.add(number, AT_MOST, column=column, threshold=float(node["threshold"]), missing=missing)
-    nodes.left[at] = _add_lightgbm(nodes, number, node["left_child"], sign)
-    nodes.right[at] = _add_lightgbm(nodes, number, node["right_child"], sign)
+    nodes.left[at] = add_lightgbm(nodes, number, node["left_child"], sign)
+    nodes.right[at] = add_lightgbm(nodes, number, node["right_child"], sign)
     return at
 
 
@@ -183,7 +186,7 @@ def _xgboost(last: Any, nodes: Nodes, sign: float) -> dict[str, Any]:
     for number, tree in enumerate(trees):
         if any(tree["split_type"]):
             raise Unsupported("XGBoost's splits by category are not written down here")
-        leaves = _add_xgboost(nodes, number, tree, sign)
+        leaves = add_xgboost(nodes, number, tree, sign)
         largest += max(abs(leaf) for leaf in leaves)
     return {
         "link": "sigmoid", "cut": 0.0, "single": True, "scale": 1.0, "base": sign * base,
@@ -191,7 +194,8 @@ def _xgboost(last: Any, nodes: Nodes, sign: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _add_xgboost(nodes: Nodes, number: int, tree: Mapping[str, Any], sign: float) -> list[float]:
+def add_xgboost(nodes: Nodes, number: int, tree: Mapping[str, Any], sign: float) -> list[float]:
+    """A tree of XGBoost; its leaves are returned."""
     start = len(nodes.tree)
     order: list[int] = []
     waiting = [0]

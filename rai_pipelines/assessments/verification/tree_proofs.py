@@ -51,9 +51,9 @@ def prove_monotone(ensemble: Ensemble, asked: Asked, region: Region, at: int, si
         return scores is not None and bool(sign * (scores[1] - scores[0]) < 0)
 
     def parts(first: int, second: int) -> Sequence[Part]:
-        return [Part(_signed(_change(ensemble, at, first, second), -sign), 2 * ensemble.rounding, ensemble.rounding)]
+        return [Part(signed(change(ensemble, at, first, second), -sign), 2 * ensemble.rounding, ensemble.rounding)]
 
-    return _every_pair(ensemble, region, at, [(parts, breaks, True)], pairs=_neighbours(ensemble, region, at), limit=limit)
+    return every_pair(ensemble, region, at, [(parts, breaks, True)], pairs=neighbours(ensemble, region, at), limit=limit)
 
 
 def prove_invariant(
@@ -68,11 +68,11 @@ def prove_invariant(
     for at in positions:
         if at not in ensemble.used:
             continue
-        pairs = list(_neighbours(ensemble, region, at) if tolerance is None else _all_pairs(ensemble, region, at))
-        ways = [_decision_ways, _score_ways][tolerance is not None](ensemble, asked, at, tolerance or 0.0, len(positions))
+        pairs = list(neighbours(ensemble, region, at) if tolerance is None else all_pairs(ensemble, region, at))
+        ways = [_decision_ways, score_ways][tolerance is not None](ensemble, asked, at, tolerance or 0.0, len(positions))
         if tolerance is not None:
             ways = [*ways, *_decision_ways(ensemble, asked, at, 0.0, 1)]
-        found = _every_pair(ensemble, region, at, ways, pairs=pairs, limit=limit - nodes)
+        found = every_pair(ensemble, region, at, ways, pairs=pairs, limit=limit - nodes)
         nodes += found.nodes
         if found.answer is Answer.REFUTED:
             return replace(found, nodes=nodes)
@@ -83,7 +83,11 @@ def prove_invariant(
     return Certificate(Answer.PROVED, METHOD if set(positions) & ensemble.used else BY_STRUCTURE, nodes)
 
 
-Way = tuple[Callable[[int, int], Sequence[Part]], Callable[[np.ndarray], bool], bool]
+Possible = Callable[[Sequence[float]], bool]
+Way = (
+    tuple[Callable[[int, int], Sequence[Part]], Callable[[np.ndarray], bool], bool]
+    | tuple[Callable[[int, int], Sequence[Part]], Callable[[np.ndarray], bool], bool, Possible]
+)
 
 
 def _decision_ways(ensemble: Ensemble, asked: Asked, at: int, _tolerance: float, _features: int) -> list[Way]:
@@ -95,15 +99,15 @@ def _decision_ways(ensemble: Ensemble, asked: Asked, at: int, _tolerance: float,
 
     def parts(sign: int) -> Callable[[int, int], Sequence[Part]]:
         return lambda first, second: [
-            Part(_signed(_change(ensemble, at, first, second), -sign), 2 * ROUNDING),
-            Part(_signed(_held(ensemble, at, first), sign), sign * ensemble.cut, ensemble.rounding),
-            Part(_signed(_held(ensemble, at, second), -sign), -sign * ensemble.cut, ensemble.rounding),
+            Part(signed(change(ensemble, at, first, second), -sign), 2 * ROUNDING),
+            Part(signed(held(ensemble, at, first), sign), sign * ensemble.cut, ensemble.rounding),
+            Part(signed(held(ensemble, at, second), -sign), -sign * ensemble.cut, ensemble.rounding),
         ]
 
     return [(parts(sign), differ, True) for sign in (1, -1)]
 
 
-def _score_ways(ensemble: Ensemble, asked: Asked, at: int, tolerance: float, features: int) -> list[Way]:
+def score_ways(ensemble: Ensemble, asked: Asked, at: int, tolerance: float, features: int) -> list[Way]:
     """A change of the score beyond the tolerance. The logistic curve is nowhere steeper than a quarter of its scale."""
     steepest = 1.0 if ensemble.link == "identity" else ensemble.scale / 4
     target = (tolerance / features - ensemble.score_rounding) / steepest + 2 * ROUNDING
@@ -114,9 +118,9 @@ def _score_ways(ensemble: Ensemble, asked: Asked, at: int, tolerance: float, fea
 
     def parts(sign: int) -> Callable[[int, int], Sequence[Part]]:
         def made(first: int, second: int) -> Sequence[Part]:
-            change = [Part(_signed(_change(ensemble, at, first, second), sign), target, ensemble.rounding)]
+            moved = [Part(signed(change(ensemble, at, first, second), sign), target, ensemble.rounding)]
             # where the curve is flat only the values themselves tell how much the score moves
-            return change if ensemble.link == "identity" else [*change, Part(_held(ensemble, at, first), -math.inf)]
+            return moved if ensemble.link == "identity" else [*moved, Part(held(ensemble, at, first), -math.inf)]
 
         return made
 
@@ -137,38 +141,40 @@ def _one_place(
         return ensemble.grid.place(box, region, near)[None]
 
     found = search_above([Part(leaves, target, ensemble.rounding)], ensemble.grid.box(region), lambda box: breaks(place(box)), limit=limit)
-    return _certificate(found, place(found.found) if found.found is not None else None, found.nodes)
+    return certificate(found, place(found.found) if found.found is not None else None, found.nodes)
 
 
-def _every_pair(ensemble: Ensemble, region: Region, at: int, ways: Sequence[Way], *, pairs: Sequence[tuple[int, int]], limit: int) -> Certificate:
+def every_pair(ensemble: Ensemble, region: Region, at: int, ways: Sequence[Way], *, pairs: Sequence[tuple[int, int]], limit: int) -> Certificate:
     grid, nodes = ensemble.grid, 0
     unsettled: Certificate | None = None
     for first, second in pairs:
         if nodes >= limit:
             return Certificate(Answer.UNKNOWN, METHOD, nodes, LIMIT_REACHED)
-        for parts, breaks, exact in ways:
+        for parts, breaks, exact, *possible in ways:
 
             def places(box: Box, first: int = first, second: int = second) -> np.ndarray:
                 base = grid.place(box, region)
                 return np.stack([grid.place(_with(grid_box, at, ensemble, cell), region, base) for cell, grid_box in ((first, box), (second, box))])
 
             confirm: Callable[[Box], bool] = lambda box, breaks=breaks, places=places: breaks(places(box))  # type: ignore[misc]  # noqa: E731
-            found = search_above(parts(first, second), grid.box(region), confirm, limit=max(limit - nodes, 0), exact=exact)
+            found = search_above(
+                parts(first, second), grid.box(region), confirm, limit=max(limit - nodes, 0), exact=exact, possible=possible[0] if possible else None
+            )
             nodes += found.nodes
             if found.found is not None:
                 return Certificate(Answer.REFUTED, METHOD, nodes, places=places(found.found))
             if not found.settled and unsettled is None:
-                unsettled = _certificate(found, None, nodes)
+                unsettled = certificate(found, None, nodes)
     return replace(unsettled, nodes=nodes) if unsettled is not None else Certificate(Answer.PROVED, METHOD, nodes)
 
 
-def _certificate(found: Search, places: np.ndarray | None, nodes: int) -> Certificate:
+def certificate(found: Search, places: np.ndarray | None, nodes: int) -> Certificate:
     if places is not None:
         return Certificate(Answer.REFUTED, METHOD, nodes, places=places)
     return Certificate(Answer.PROVED if found.settled else Answer.UNKNOWN, METHOD, nodes, found.reason)
 
 
-def _signed(leaves: Leaves, sign: int) -> Leaves:
+def signed(leaves: Leaves, sign: int) -> Leaves:
     return leaves if sign > 0 else leaves.negated()
 
 
@@ -179,12 +185,12 @@ def _cells(ensemble: Ensemble, region: Region, at: int) -> list[int]:
     return list(range(grid.cell(at, region.low[at]), grid.cell(at, region.high[at]) + 1))
 
 
-def _neighbours(ensemble: Ensemble, region: Region, at: int) -> list[tuple[int, int]]:
+def neighbours(ensemble: Ensemble, region: Region, at: int) -> list[tuple[int, int]]:
     cells = _cells(ensemble, region, at)
     return list(pairwise(cells))
 
 
-def _all_pairs(ensemble: Ensemble, region: Region, at: int) -> Iterator[tuple[int, int]]:
+def all_pairs(ensemble: Ensemble, region: Region, at: int) -> Iterator[tuple[int, int]]:
     cells = _cells(ensemble, region, at)
     return ((first, second) for place, first in enumerate(cells) for second in cells[place + 1 :])
 
@@ -198,7 +204,7 @@ def _holds(ensemble: Ensemble, at: int, cell: int) -> np.ndarray:
     return np.asarray((leaves.low[:, position] <= cell) & (leaves.high[:, position] >= cell))
 
 
-def _held(ensemble: Ensemble, at: int, cell: int) -> Leaves:
+def held(ensemble: Ensemble, at: int, cell: int) -> Leaves:
     """The ensemble with one feature held in one cell: that feature no longer matters."""
     return _freed(ensemble, ensemble.leaves.take(_holds(ensemble, at, cell)), at)
 
@@ -214,7 +220,7 @@ def _freed(ensemble: Ensemble, leaves: Leaves, at: int) -> Leaves:
     return replace(leaves, low=low, high=high)
 
 
-def _change(ensemble: Ensemble, at: int, first: int, second: int) -> Leaves:
+def change(ensemble: Ensemble, at: int, first: int, second: int) -> Leaves:
     """What a step from one cell to another adds: for each tree that tells them apart, the pairs of leaves that share a place."""
     before, after = _holds(ensemble, at, first), _holds(ensemble, at, second)
     apart = np.unique(ensemble.leaves.tree[before != after])

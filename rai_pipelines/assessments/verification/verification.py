@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from pydantic import Field, JsonValue
@@ -10,18 +9,19 @@ from pydantic import Field, JsonValue
 from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
 from rai_pipelines.assessments.scoring import feature_names
 from rai_pipelines.assessments.security.feature_space import FeatureSpace
-from rai_pipelines.assessments.security.robust_sample import decisions_of, draw_rows
+from rai_pipelines.assessments.security.robust_sample import Outcomes, draw_rows
 from rai_pipelines.assessments.security.training_space import read_feature_space
 from rai_pipelines.assessments.verification.certificates import Answer, Certificate, shown_places
-from rai_pipelines.assessments.verification.certified import Certified, certify, robust_measurements
-from rai_pipelines.assessments.verification.described_model import Described, describe, under
-from rai_pipelines.assessments.verification.domain import Asked, whole_domain
-from rai_pipelines.assessments.verification.properties import prove, region_of
+from rai_pipelines.assessments.verification.certified import Certified, robust_measurements
+from rai_pipelines.assessments.verification.domain import whole_domain
+from rai_pipelines.assessments.verification.properties import region_of
 from rai_pipelines.assessments.verification.search import ROUNDING
+from rai_pipelines.assessments.verification.verified_model import Verified, verified_model
 from rai_pipelines.evidence.model import Measurement, State, Status
 from rai_pipelines.subjects.datasheet import RobustnessBudget
 from rai_pipelines.subjects.safety_properties import SafetyProperty, named_once
 
+CLASSIFICATIONS = ("binary_classification", "multiclass_classification")
 NONE_DECLARED = "no safety property is declared"
 
 
@@ -52,8 +52,8 @@ def assess_verification(context: AuditContext, parameters: VerificationParameter
         DatasheetError: a property names no input of the model, or speaks of no input at all.
     """
     sheet, rules = context.subject.datasheet, context.subject.datasheet.robustness
-    if sheet.task != "binary_classification":
-        return Measured(status=Status.MISSING, reason=f"binary classifiers only are verified, and the task is {sheet.task}")
+    if sheet.task not in CLASSIFICATIONS:
+        return Measured(status=Status.MISSING, reason=f"classifiers only are verified, and the task is {sheet.task}")
     declared: tuple[SafetyProperty, ...] = tuple(getattr(sheet, "safety_properties", ()))
     named_once(declared)
     model, columns = context.subject.load_model(), sheet.columns
@@ -67,15 +67,14 @@ def assess_verification(context: AuditContext, parameters: VerificationParameter
 
     everything = space_under(RobustnessBudget(one_hot=rules.one_hot), ())
     known = draw_rows(training, features, parameters.compared_rows, seed=(context.seed, 72))
-    name, favourable = str(context.subject.version), columns.favourable_outcome
-    asked = Asked(everything, known[list(features)], lambda frame: decisions_of(model, frame, favourable, name), model.score)
     domain = whole_domain(everything)
     regions = {item.name: region_of(item, domain, training.columns) for item in declared}
-    described = describe(model, features, asked=asked, region=domain, rows=everything.encode(known), seed=context.seed)
-    certificates = {item.name: prove(item, described, asked, regions[item.name], limit=parameters.property_nodes) for item in declared}
+    verified = verified_model(model, Outcomes.of(sheet), features, known=known, region=domain, name=str(context.subject.version), seed=context.seed)
+    described = verified.described
+    certificates = {item.name: verified.prove(item, regions[item.name], limit=parameters.property_nodes) for item in declared}
 
     threat = space_under(rules.model_copy(update={"epsilon_linf": epsilon}), fixed)
-    robust = _certified(context, under(described, threat), replace(asked, space=threat), epsilon=epsilon, parameters=parameters)
+    robust = _certified(context, verified, threat, epsilon=epsilon, parameters=parameters)
     hidden = {*columns.quasi_identifiers, *columns.direct_identifiers, *columns.sensitive_attributes, *columns.protected_attributes}
     details: dict[str, Any] = {
         "declared": [item.model_dump(mode="json", exclude_none=True) for item in declared] or NONE_DECLARED,
@@ -87,7 +86,7 @@ def assess_verification(context: AuditContext, parameters: VerificationParameter
             "digest": domain.digest,
         },
         "model_digest": context.subject.model_digest,
-        "form": type(described.form).__name__.lower() if described.form is not None else None,
+        **verified.told(),
         "why_not_verified": described.reason,
         "compared_with_the_model": {"rows": described.compared, "largest_difference": described.difference, "left_out": described.left_out},
         "certificates": {
@@ -107,15 +106,14 @@ def assess_verification(context: AuditContext, parameters: VerificationParameter
     return Measured(measurements=tuple(measurements), details=details)
 
 
-def _certified(context: AuditContext, described: Described, asked: Asked, *, epsilon: float, parameters: VerificationParameters) -> Certified:
+def _certified(context: AuditContext, verified: Verified, space: FeatureSpace, *, epsilon: float, parameters: VerificationParameters) -> Certified:
     if not parameters.rows:
         return Certified((), 0, {})
-    drawn = draw_rows(context.table("evaluation"), asked.space.columns, parameters.rows, seed=(context.seed, 73))
-    vectors = asked.space.encode(drawn)
-    known = asked.space.known(drawn, vectors)
-    made = certify(
-        described,
-        asked,
+    drawn = draw_rows(context.table("evaluation"), space.columns, parameters.rows, seed=(context.seed, 73))
+    vectors = space.encode(drawn)
+    known = space.known(drawn, vectors)
+    made = verified.certify(
+        space,
         vectors[known],
         epsilon=epsilon,
         limit=parameters.row_nodes,

@@ -187,11 +187,10 @@ def test_a_model_that_cannot_be_cloned_says_so(tmp_path: Path) -> None:
     assert "a Wrapped is neither a scikit-learn estimator" in str(item.note)
 
 
-@pytest.mark.parametrize("task", ["regression", "scoring"])
-def test_other_tasks_are_missing_with_their_name(tmp_path: Path, task: str) -> None:
-    measured = assess_privacy_attacks(context(tmp_path, linear(), people(200, 1), people(200, 2), task=task), PARAMETERS)
+def test_another_task_is_missing_with_its_name(tmp_path: Path) -> None:
+    measured = assess_privacy_attacks(context(tmp_path, linear(), people(200, 1), people(200, 2), task="scoring"), PARAMETERS)
     assert measured.status is Status.MISSING
-    assert task in str(measured.reason)
+    assert "scoring" in str(measured.reason)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_rows(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from rai_pipelines.assessments.verification.feedforward_proofs import certified_
 from rai_pipelines.assessments.verification.tree_dumps import Unsupported
 from rai_pipelines.assessments.verification.verification import VerificationParameters, assess_verification
 from rai_pipelines.subjects.networks import AFFINE, SCALE, Layer, Network
-from rai_pipelines_tests.assessments.security.network_subjects import FEATURES, SHEET, context, network_model, space_of_applicants
+from rai_pipelines_tests.assessments.security.network_subjects import FEATURES, SHEET, applicants, context, network_model, space_of_applicants
 
 SPACE = FeatureSpace(
     (
@@ -124,22 +125,53 @@ def test_a_network_of_three_classes_is_not_read_as_one_of_two() -> None:
         form_of(1, outputs=3)
 
 
-def test_the_assessment_certifies_rows_of_a_network_and_says_what_it_does_not_prove(tmp_path: Path) -> None:
+def test_the_assessment_certifies_rows_of_a_network_and_proves_or_refutes_its_properties(tmp_path: Path) -> None:
     extra = """
 safety_properties:
   - {name: grows, monotone: {feature: income, direction: increasing}}
   - {name: rich, rule: {when: {income: [70, 80], age: [50, 60]}, decision: favourable}}
   - {name: never-sure, bounded_output: {low: 0.4, high: 0.6}}
+  - {name: falls, monotone: {feature: income, direction: decreasing}}
 """
     measured = assess_verification(context(tmp_path, SHEET + extra), VerificationParameters(rows=40))
     answers: Any = measured.details["certificates"]
-    assert (answers["grows"]["answer"], answers["rich"]["answer"], answers["never-sure"]["answer"]) == ("unknown", "proved", "refuted")
-    assert "not this kind of property" in answers["grows"]["reason"]
+    assert (answers["grows"]["answer"], answers["rich"]["answer"], answers["never-sure"]["answer"]) == ("proved", "proved", "refuted")
+    assert answers["falls"]["answer"] == "refuted" and answers["falls"]["counterexample_confirmed_by_the_model"] is True
     assert measured.details["form"] == "feedforward"
     shares = {item.metric: item.value for item in measured.measurements}
     assert (shares["certified_share"] or 0) > 0.5 and (shares["refuted_share"] or 0) > 0
     assert sum(shares[name] or 0 for name in ("certified_share", "refuted_share", "unknown_share")) == pytest.approx(1)
     assert (shares["mean_bound"] or 0) > 0
+
+
+def test_the_assessment_certifies_rows_of_an_exported_network_of_three_classes(tmp_path: Path) -> None:
+    sheet = (
+        SHEET.replace("columns:\n", "task: multiclass_classification\ncolumns:\n  classes: ['2', '0', '1']\n")
+        + """
+safety_properties:
+  - {name: sure, outcome: '0', bounded_output: {high: 0.01}}
+  - {name: same, invariant_to: {features: [sex]}}
+  - {name: rises, outcome: '2', monotone: {feature: income, direction: increasing}}
+  - {name: poor, outcome: '2', rule: {when: {income: [10, 25], age: [18, 25]}, decision: unfavourable}}
+"""
+    )
+    given = context(tmp_path, sheet)
+    model = network_model(tmp_path, "three.pt2")
+    subject = replace(given.subject, loader=lambda _folder, _sheet: model)
+    measured = assess_verification(replace(given, subject=subject), VerificationParameters(rows=20, property_nodes=2_000))
+    assert measured.details["form"] == "feedforward", measured.details["why_not_verified"]
+    compared: Any = measured.details["compared_with_the_model"]
+    assert compared["rows"] >= 400 and compared["largest_difference"] < 1e-9
+    answers: Any = measured.details["certificates"]
+    assert {name: one["answer"] for name, one in answers.items()} == {"sure": "refuted", "same": "refuted", "rises": "proved", "poor": "proved"}
+    income = np.linspace(10, 90, 81)
+    line = applicants(81, 1)[list(FEATURES)].assign(income=income, age=44, sex=1)
+    shares = model.probabilities(line)
+    assert shares is not None and (np.diff(shares[:, 2]) >= -1e-9).all() and shares[:, 0].max() > 0.01
+    poor = model.predict(applicants(200, 3)[list(FEATURES)].assign(income=np.linspace(10, 25, 200), age=np.arange(200) % 8 + 18))
+    assert 2 not in poor
+    figures = {item.metric: item.value or 0 for item in measured.measurements}
+    assert figures["certified_share"] > 0 and figures["certified_share"] + figures["refuted_share"] + figures["unknown_share"] == pytest.approx(1)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
@@ -54,6 +55,18 @@ MODELS = {
     "everybody": FixedThresholdClassifier(HistGradientBoostingClassifier(max_iter=5), threshold=0.0),
     "perceptron": make_pipeline(StandardScaler(), MLPClassifier((6, 4), max_iter=300, tol=1e-3, random_state=1)),
     "curved perceptron": MLPClassifier((5,), activation="tanh", max_iter=300, tol=1e-3, random_state=1),
+    "calibrated regression": CalibratedClassifierCV(make_pipeline(MIXED, LogisticRegression()), ensemble=False, cv=3),
+    "calibrated support vectors": CalibratedClassifierCV(LinearSVC(random_state=1), ensemble=False, cv=3),
+    "calibrated boosting": CalibratedClassifierCV(BOOSTED, ensemble=False, cv=3),
+    "calibrated forest": CalibratedClassifierCV(FOREST, ensemble=False, cv=3),
+    "folds": CalibratedClassifierCV(make_pipeline(StandardScaler(), LogisticRegression()), cv=3),
+    "folds of a mixed regression": CalibratedClassifierCV(make_pipeline(MIXED, LinearSVC(random_state=1)), cv=2),
+    "isotonic": CalibratedClassifierCV(LogisticRegression(), method="isotonic", ensemble=False, cv=3),
+    "isotonic folds": CalibratedClassifierCV(make_pipeline(MIXED, LogisticRegression()), method="isotonic", cv=2),
+    "fixed around folds": FixedThresholdClassifier(CalibratedClassifierCV(LogisticRegression(), cv=2), threshold=0.37),
+    "fixed around a calibrated regression, other label": FixedThresholdClassifier(
+        CalibratedClassifierCV(LogisticRegression(), ensemble=False, cv=2), threshold=0.37, pos_label=0
+    ),
     "tuned": TunedThresholdClassifierCV(TREE, scoring="balanced_accuracy", cv=2, random_state=1),
 }
 
@@ -115,7 +128,7 @@ def test_an_imputer_that_marks_what_it_fills_is_not_read(tmp_path: Path) -> None
 @pytest.mark.parametrize("favourable", ["1", "0"])
 def test_thresholds_of_groups_are_read_with_their_bins_and_their_fallback(favourable: str, tmp_path: Path) -> None:
     frame = rows(300, 3)
-    for inner in (FOREST, GBM):
+    for inner in (FOREST, GBM, LogisticRegression(), CalibratedClassifierCV(LogisticRegression(), ensemble=False, cv=2)):
         fitted = copy.deepcopy(inner).fit(frame[list(FEATURES)], frame.y)
         thresholds = {"1/0": 0.2, "1/2": 0.4, "2/0": 0.7, "2/4": 0.95, "3/2": 1.0, "3/0": 0.0}  # 1/4, 2/2 and 3/4 fall back
         model = GroupThresholdClassifier(fitted, ["job", "n"], {"n": [0, 2, 4]}, thresholds, fallback=0.55)
@@ -141,9 +154,10 @@ safety_properties:
     assert shares["unknown_share"] == 0.0 and shares["certified_share"] is not None
 
 
-def test_group_thresholds_around_weights_say_that_they_are_not_read(tmp_path: Path) -> None:
+def test_group_thresholds_around_a_network_say_that_they_are_not_read(tmp_path: Path) -> None:
     frame = rows(200, 3)
-    model = GroupThresholdClassifier(LogisticRegression().fit(frame[list(FEATURES)], frame.y), ["job"], {}, {"1": 0.3}, fallback=0.5)
+    inner = CalibratedClassifierCV(LogisticRegression(), cv=2).fit(frame[list(FEATURES)], frame.y)
+    model = GroupThresholdClassifier(inner, ["job"], {}, {"1": 0.3}, fallback=0.5)
     found, _, _ = described(checked(model), space_of(tmp_path, frame), frame)
     assert found.form is None and "other than trees" in str(found.reason)
 

@@ -41,7 +41,8 @@ def found(table: pd.DataFrame, policy: Policy = POLICY) -> FindingStatus:
     return judge_control(control, policy, {"bias_assessment": made}, ASKED).status
 
 
-@pytest.mark.parametrize("rows", [200, pytest.param(5_000, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [200, 5_000])
 def test_the_same_population_twice_fails_at_most_alpha(rows: int) -> None:
     rng = np.random.default_rng(20)
     draws = 150

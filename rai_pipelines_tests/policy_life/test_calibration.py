@@ -90,6 +90,7 @@ def test_without_disparity_hardly_anything_fails_and_what_is_planted_is_found() 
     assert ratio.flip_rate is not None and ratio.flip_rate.n == 20
 
 
+@pytest.mark.slow
 def test_power_grows_with_rows_and_with_what_is_planted() -> None:
     def power(rows: int, ratio: float) -> float:
         share = of(calibrated(rows, planted=Planted(ratio=ratio)), "impact_ratio", "sex").power

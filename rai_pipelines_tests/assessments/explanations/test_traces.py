@@ -130,6 +130,7 @@ def test_another_model_is_told_from_the_one_that_decided(forest: Forest, tmp_pat
     assert {text.partition(":")[0] for text in replay.differences} >= {"model digest", "output", "contribution of income"}
 
 
+@pytest.mark.slow
 def test_estimates_from_answers_are_the_same_again_too(tmp_path: Path) -> None:
     _, evaluation = write_tables(tmp_path)
     rule = RuleModel(lambda frame: (frame["income"] > 50).astype(int), lambda frame: 1 / (1 + np.exp(-(frame["income"] - 50) * frame["visits"] / 20)))

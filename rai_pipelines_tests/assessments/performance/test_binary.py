@@ -133,6 +133,7 @@ def test_no_label_is_missing_evidence_and_says_what_to_do(tmp_path: Path) -> Non
     assert "'paid'" in str(no_value.reason)
 
 
+@pytest.mark.slow
 def test_the_lead_over_the_majority_class_is_covered_by_its_interval(tmp_path: Path) -> None:
     """Right in 80 % of cases where 70 % are favourable: a lead of 0.1, which 90 % intervals reach about as often as they say."""
     rng = np.random.default_rng(9)

@@ -133,6 +133,7 @@ def test_labels_of_pure_chance_make_the_controls_fail_so_nothing_is_concluded(tm
     assert one(measured, "harmful_sources").state is State.INSUFFICIENT
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
     training = people(300, 6)
     small = FEW.model_copy(update={"rows": 300, "influence_rows": 4, "half_refits": 4})

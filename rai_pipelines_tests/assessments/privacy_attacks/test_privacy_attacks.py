@@ -193,6 +193,7 @@ def test_another_task_is_missing_with_its_name(tmp_path: Path) -> None:
     assert "scoring" in str(measured.reason)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_rows(tmp_path: Path) -> None:
     small = PrivacyAttackParameters(rows=150, copies=3, shadow_models=2)
 

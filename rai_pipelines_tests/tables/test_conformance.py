@@ -222,6 +222,7 @@ def test_a_table_in_postgresql_counts_like_the_file(reference: TableSource, expe
 def test_a_table_in_spark_counts_like_the_file(reference: TableSource, expected: dict[str, Any], tmp_path: Path) -> None:
     from rai_pipelines_tests.spark import running_spark
 
+    parquet(SCHEMA)(tmp_path)
     with running_spark(tmp_path / "warehouse"):
         source = open_table(f"spark:parquet:{tmp_path}/t.parquet", name="training", data_folder=Path("unused"))
         assert_alike(source, reference, expected)

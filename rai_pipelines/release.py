@@ -85,7 +85,7 @@ def tell_registry(auditor: Auditor, keeper: Gatekeeper, version: ModelVersion) -
     Raises:
         RegistryUnavailable: the outbox keeps it, and whoever drains it next tells the registry.
     """
-    from rai_pipelines.governance.gate.keeper import registry_key
+    from rai_pipelines.governance.gate.moves import registry_key
     from rai_pipelines.governance.gate.registry_sync import read_record, registry_deliveries
     from rai_pipelines.governance.outbox import drain
 

@@ -14,26 +14,24 @@ from rai_pipelines.clock import utc_now
 from rai_pipelines.errors import DecisionRefused, EvidenceError, UnknownModelVersion
 from rai_pipelines.evidence.store import EvidenceStore
 from rai_pipelines.governance.database.engine import reading
-from rai_pipelines.governance.database.tables import gate_transitions, gates
+from rai_pipelines.governance.database.tables import gates
 from rai_pipelines.governance.decisions.publications import publications, standing_of
 from rai_pipelines.governance.decisions.statement import DecisionKind, SignedDecision, Words
 from rai_pipelines.governance.decisions.store import DecisionBook, Kept
 from rai_pipelines.governance.decisions.waivers import Waiver, WaiverStanding, apply_waivers, find_waiver, propose_waiver, waivers_of
 from rai_pipelines.governance.gate.binding import Binding, identity_digests, people_excluded, submitter_known
+from rai_pipelines.governance.gate.moves import ACTOR, Moved, distrust, record_move, tell_registry
 from rai_pipelines.governance.gate.record import GateState
 from rai_pipelines.governance.gate.rows import approved_before, class_asked, keep_binding, keep_judgement, present, row_of, versions_where, write_row
 from rai_pipelines.governance.gate.state import Facts, Standing, changes_by_itself_at, standing, worst_severity
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
-from rai_pipelines.governance.outbox import put
 from rai_pipelines.policy.model import Policy
-from rai_pipelines.policy.verdict import Verdict, VerdictStatus
+from rai_pipelines.policy.verdict import Verdict
 from rai_pipelines.policy.versions.published import any_published
 from rai_pipelines.policy.versions.standing import PolicyStanding
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.registry import ModelRegistry
 
-ACTOR = "system:release_gate"
-REGISTRY = "registry"  # the outbox's kind for what the registry is told
 SWEPT_AT_ONCE = 200
 SIGNED_BY_OTHERS = (DecisionKind.APPROVE, DecisionKind.REJECT, DecisionKind.WAIVE)
 
@@ -49,14 +47,6 @@ class Gate:
     measured: Verdict
     effective: Verdict
     moved: bool  # whether this call changed the state
-
-
-@dataclass(frozen=True)
-class Moved:
-    """A version whose state changed by itself."""
-
-    version: ModelVersion
-    standing: Standing
 
 
 @dataclass(frozen=True)
@@ -92,7 +82,7 @@ class Gatekeeper:
                 "evidence": dict(sorted(binding.evidence.items())),
             }
             self.ledger.append_within(connection, Happening("gate", ACTOR, body, version.name, version.version))
-            self._tell_registry(connection, version, now)
+            tell_registry(connection, version, now)
         return gate
 
     def decide(self, signed: SignedDecision, words: Words) -> Gate:
@@ -188,7 +178,7 @@ class Gatekeeper:
                 return self._work_out(connection, brought, now).standing.state
             except EvidenceError as error:
                 alive = row.state in (GateState.APPROVED, GateState.AWAITING_REVIEW, GateState.EXPIRED)
-                return self._distrust(connection, version, str(error), now).standing.state if alive else GateState(row.state)
+                return distrust(self.ledger, connection, version, str(error), now).standing.state if alive else GateState(row.state)
 
     def sweep(self, *, limit: int = SWEPT_AT_ONCE) -> list[Moved]:
         """Versions whose state changes by itself: an approval or a waiver has ended, or the policy is another one.
@@ -206,7 +196,7 @@ class Gatekeeper:
                 try:
                     gate = self._work_out(connection, present(connection, self.store, version), now)
                 except EvidenceError as error:
-                    found.append(self._distrust(connection, version, str(error), now))
+                    found.append(distrust(self.ledger, connection, version, str(error), now))
                 else:
                     found += [Moved(version, gate.standing)] if gate.moved else []
         return found
@@ -300,41 +290,5 @@ class Gatekeeper:
         }
         write_row(connection, version, row, values)
         if moved or (row is not None and row.effective_status != values["effective_status"]):
-            self._record_move(connection, version, binding.digest, None if row is None else row.state, found, now=now)
+            record_move(self.ledger, connection, version, binding.digest, before=None if row is None else row.state, found=found, now=now)
         return Gate(version, found, values["since"], binding, verdict, effective, moved)
-
-    def _distrust(self, connection: sa.Connection, version: ModelVersion, why: str, now: datetime) -> Moved:
-        """Take the approval of a version back whose verdict or binding cannot be read: what cannot be verified is not approved."""
-        row = row_of(connection, version)
-        found = Standing(GateState.REVOKED, why)
-        values = {"state": found.state.value, "since": now, "reason": why, "approved_until": None, "due_at": None}
-        write_row(connection, version, row, {**values, "effective_status": VerdictStatus.NON_COMPLIANT.value})
-        self._record_move(connection, version, row.binding_digest, row.state, found, now=now)
-        return Moved(version, found)
-
-    def _record_move(
-        self, connection: sa.Connection, version: ModelVersion, binding: str, before: str | None, found: Standing, *, now: datetime
-    ) -> None:
-        connection.execute(
-            gate_transitions.insert().values(
-                model_name=version.name,
-                model_version=version.version,
-                before=before,
-                after=found.state.value,
-                reason=found.reason,
-                binding_digest=binding,
-                recorded_at=now,
-            )
-        )
-        body: dict[str, Any] = {"before": before, "after": found.state.value, "binding": binding}
-        self.ledger.append_within(connection, Happening("gate_state", ACTOR, body, version.name, version.version))
-        self._tell_registry(connection, version, now)
-
-    def _tell_registry(self, connection: sa.Connection, version: ModelVersion, now: datetime) -> None:
-        """By model: its versions share the aliases, so one process at a time tells about any of them."""
-        put(connection, REGISTRY, registry_key(version), {"versions": [version.key]}, now=now, anew=True, joined="versions")
-
-
-def registry_key(version: ModelVersion) -> str:
-    """The outbox's key for what the registry is told about the model of that version."""
-    return version.key.split("/")[0]

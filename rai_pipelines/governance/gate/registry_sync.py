@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from rai_pipelines.errors import EvidenceError
 from rai_pipelines.governance.database.engine import reading
 from rai_pipelines.governance.database.tables import gates, judgements
-from rai_pipelines.governance.gate.keeper import REGISTRY
+from rai_pipelines.governance.gate.moves import REGISTRY
 from rai_pipelines.governance.gate.record import (
     APPROVED_ALIAS,
     COMPLIANT_ALIAS,

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control, norm
 
+from rai_pipelines.assessments.statistics.proportions import ratio_of_proportions
 from rai_pipelines.evidence.model import State
 from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines.policy.three_state import Band, Judged, decisive_n, holm, judge_exact, judge_family, p_outside
@@ -102,4 +103,24 @@ def test_a_rate_of_zero_fails_by_its_interval_and_not_by_being_zero() -> None:
 
 
 def test_no_number_of_rows_decides_a_value_on_the_threshold() -> None:
-    assert decisive_n(ratio(0.8, 0.1), BAND) is None
+    assert decisive_n(ratio(0.8, 0.1), BAND, alpha=0.05) is None
+
+
+@pytest.mark.parametrize(("selected", "alpha", "others"), [(0.255, 0.025, 0), (0.219, 0.025, 4), (0.219, 0.0018, 4), (0.35, 0.025, 4)])
+def test_the_rows_that_would_decide_do_decide_and_fewer_do_not(selected: float, alpha: float, others: int) -> None:
+    """Impact ratios of 0.85, 0.73 (at two looks, in families of five) and 1.17 against a reference of 0.30; the shares stay, the rows grow."""
+
+    def at(n: int):
+        first, second = (round(selected * n), n), (round(0.3 * n), n)
+        found = ratio_of_proportions(first, second, 0.9)
+        assert found is not None
+        item = figure(
+            "impact_ratio", found.value, found.interval.low, found.interval.high, scale="log", standard_error=found.standard_error, n=2 * n, denominator=n
+        )
+        return judged(item, *(ratio(1.0, 0.02) for _ in range(others)), alpha=alpha)[0]
+
+    needed = at(200).decisive_n
+    assert at(200).status is FindingStatus.INCONCLUSIVE
+    assert needed is not None
+    assert at(round(1.1 * needed)).status in {FindingStatus.PASS, FindingStatus.FAIL}
+    assert at(round(0.85 * needed)).status is FindingStatus.INCONCLUSIVE

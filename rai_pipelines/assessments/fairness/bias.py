@@ -6,6 +6,7 @@ Small groups are disclosed as insufficient and never compared, so they can neith
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -108,7 +109,13 @@ def _of_classes(sheet: Datasheet, scored: Scored, parameters: BiasParameters, se
         weight=columns.weight,
     )
     return measure_multiclass(
-        counts, classes=columns.classes, attributes=_references(sheet), parameters=parameters, seed=seed, depth=_depth(sheet, parameters)
+        counts,
+        classes=columns.classes,
+        attributes=_references(sheet),
+        parameters=parameters,
+        seed=seed,
+        depth=_depth(sheet, parameters),
+        labels=_labels(sheet),
     )
 
 
@@ -127,8 +134,7 @@ def _of_numbers(sheet: Datasheet, scored: Scored, parameters: BiasParameters) ->
 
 
 def _of_tables(tables: list[GroupCounts], sheet: Datasheet, parameters: BiasParameters, seed: int) -> Measured:
-    labels = {name: attribute.labels for name, attribute in sheet.columns.protected_attributes.items()}
-    return measure_tables(tables, attributes=_references(sheet), parameters=parameters, seed=seed, labels=labels)
+    return measure_tables(tables, attributes=_references(sheet), parameters=parameters, seed=seed, labels=_labels(sheet))
 
 
 def _with_scores(
@@ -170,6 +176,10 @@ def _with_units(counted: GroupCounts, found: UnitMoments) -> GroupCounts:
 
 def _references(sheet: Datasheet) -> dict[str, str]:
     return {name: attribute.reference for name, attribute in sheet.columns.protected_attributes.items()}
+
+
+def _labels(sheet: Datasheet) -> dict[str, Mapping[str, str]]:
+    return {name: attribute.labels for name, attribute in sheet.columns.protected_attributes.items()}
 
 
 def _bins(sheet: Datasheet) -> dict[str, tuple[float, ...]]:

@@ -27,6 +27,7 @@ SHOWN_VALUES = 5
 SIGNIFICANT_DIGITS = 12
 MAX_CELLS = 2_000_000  # groups x outcomes that are brought to the audit
 PREFIX_ROWS = 50_000  # rows on which it is tried whether the columns can be counted at all
+JOIN = " × "  # joins the attributes of an intersection, and its groups
 RESERVED = ("label", "prediction", "count", "weight", "weight_squares", "units")
 
 
@@ -138,12 +139,36 @@ def _translate(values: pd.Series, name: Any) -> pd.Series:
     return pd.Series(pd.array([name(value) for value in distinct], dtype=object), dtype=object).take(codes).reset_index(drop=True)
 
 
-def check_columns(source: TableSource, names: Sequence[str], bins: Mapping[str, tuple[float, ...]], label: str | None, prediction: str) -> None:
-    """Raise `DataError` when a column is not there, an attribute has a reserved name, or bins cut what is no number."""
+def check_columns(
+    source: TableSource,
+    names: Sequence[str],
+    bins: Mapping[str, tuple[float, ...]],
+    label: str | None,
+    prediction: str,
+    *,
+    reserved: Sequence[str] = RESERVED,
+) -> None:
+    """Raise `DataError` when a column is not there or holds lists, an attribute has a reserved name, bins cut what is no number, or the label is
+    also the prediction (or score)."""
     source.require(*names, *([label] if label is not None else []), prediction)
-    clash = [name for name in names if name in RESERVED]
+    clash = [name for name in names if name in reserved or JOIN in name]
     if clash:
-        raise DataError(f"a protected attribute cannot be called {clash[0]!r}", where=source.reference, hint="Rename the column")
+        raise DataError(f"a protected attribute cannot be called {clash[0]!r}", where=source.shown, hint="Rename the column")
+    if label == prediction:
+        raise DataError(
+            f"column {label!r} is declared as the truth and as what the model says of it: every row would be right",
+            where=source.shown,
+            hint="Name two different columns",
+        )
+    nested = [
+        name for name in dict.fromkeys((*names, *([label] if label is not None else []), prediction)) if source.table()[name].type().is_nested()
+    ]
+    if nested:
+        raise DataError(
+            f"column {nested[0]!r} holds lists or structures ({source.table()[nested[0]].type()}), which are neither groups nor outcomes",
+            where=source.shown,
+            hint="Name a column of single values",
+        )
     for name in names:
         if name in bins and not source.table()[name].type().is_numeric():
             raise DataError(

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SHOWN_VALUES = 5
 POWERS = 4  # of residuals: the fourth gives the standard error of the mean square
+WEIGHTS = {"weight": "w", "weight_squares": "q"}
+SUMS = ("r1", "r2", "r3", "r4", "p1", "p2")  # of powers of the residual and of the prediction
 SIGNIFICANT_DIGITS = 12  # engines add in parallel
 
 
@@ -71,7 +73,7 @@ def count_classes(
     frame["label"] = [group_name(value) for value in found["y"]] if label is not None else [MISSING] * len(found)
     frame["count"] = found["n"].astype("int64")
     if weight is not None:
-        frame |= {"weight": found["w"].astype(float), "weight_squares": found["q"].astype(float)}
+        frame |= {name: [float(f"{float(value):.{SIGNIFICANT_DIGITS}g}") for value in found[key]] for name, key in WEIGHTS.items()}
     counts = pd.DataFrame(frame)
     _check_classes(counts, {"prediction": prediction, "label": label}, classes, source)
     counts["label"] = counts["label"].where(counts["label"] != MISSING, None)
@@ -140,7 +142,7 @@ def residual_moments(
     import pandas as pd
 
     names = list(dict.fromkeys(attributes))
-    check_columns(source, names, bins, label, prediction)
+    check_columns(source, names, bins, label, prediction, reserved=("count", "labelled", "centre", *SUMS))
     source.count_rows()
     table = source.table()
     for name in (label, prediction):
@@ -153,8 +155,8 @@ def residual_moments(
     chosen = chosen.mutate(
         r=chosen.p - chosen.y, d=chosen.p - middle, strange=ibis.ifelse(chosen.p.isnull() | chosen.p.isinf() | chosen.y.isinf(), 1, 0)
     )
-    sums = {f"r{power}": _power(chosen.r, power).sum().coalesce(0.0) for power in range(1, POWERS + 1)}
-    sums |= {f"p{power}": _power(chosen.d, power).sum().coalesce(0.0) for power in (1, 2)}
+    powers = [(chosen.r, power) for power in range(1, POWERS + 1)] + [(chosen.d, power) for power in (1, 2)]
+    sums = {name: _power(*term).sum().coalesce(0.0) for name, term in zip(SUMS, powers, strict=True)}
     aggregated = chosen.group_by(list(keys)).aggregate(count=chosen.count(), labelled=chosen.y.count(), strange=chosen.strange.sum(), **sums)
     found = source.run(aggregated.limit(MAX_CELLS + 1))
     strange = int(found["strange"].sum())

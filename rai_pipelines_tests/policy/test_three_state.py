@@ -115,7 +115,14 @@ def test_the_rows_that_would_decide_do_decide_and_fewer_do_not(selected: float, 
         found = ratio_of_proportions(first, second, 0.9)
         assert found is not None
         item = figure(
-            "impact_ratio", found.value, found.interval.low, found.interval.high, scale="log", standard_error=found.standard_error, n=2 * n, denominator=n
+            "impact_ratio",
+            found.value,
+            found.interval.low,
+            found.interval.high,
+            scale="log",
+            standard_error=found.standard_error,
+            n=2 * n,
+            denominator=n,
         )
         return judged(item, *(ratio(1.0, 0.02) for _ in range(others)), alpha=alpha)[0]
 

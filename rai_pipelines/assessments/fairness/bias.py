@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from rai_pipelines.assessments.base import AuditContext, Measured
-from rai_pipelines.assessments.fairness.groups import JOIN, GroupCounts, group_counts
+from rai_pipelines.assessments.fairness.groups import GroupCounts, group_counts
 from rai_pipelines.assessments.fairness.lattice import BiasParameters, measure_tables
 from rai_pipelines.assessments.fairness.multiclass import measure_multiclass
 from rai_pipelines.assessments.fairness.regression import measure_regression
@@ -168,10 +170,13 @@ def _with_regulators(measured: Measured, tables: list[GroupCounts], sheet: Datas
 
 
 def _with_units(counted: GroupCounts, found: UnitMoments) -> GroupCounts:
-    """The table with the moments of its units, in the order of its groups."""
-    names = [JOIN.join(row) for row in found.groups.astype(str).itertuples(index=False)]
-    order = [names.index(group) for group in counted.groups]
-    return replace(counted, mass=found.mass[order], moments=found.moments[order], units=found.units[order])
+    """The table with the moments of its units, in the order of its groups. Raw values that carry one name are one group, as in the counts."""
+    places: dict[tuple[str, ...], list[int]] = {}
+    for position, row in enumerate(found.groups.astype(str).itertuples(index=False, name=None)):
+        places.setdefault(row, []).append(position)
+    order = [places[values] for values in counted.values_of_groups]
+    mass, moments, units = (np.stack([part[at].sum(axis=0) for at in order]) for part in (found.mass, found.moments, found.units))
+    return replace(counted, mass=mass, moments=moments, units=units)
 
 
 def _references(sheet: Datasheet) -> dict[str, str]:

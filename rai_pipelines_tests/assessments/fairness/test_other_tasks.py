@@ -15,6 +15,7 @@ from rai_pipelines.assessments.base import Measured
 from rai_pipelines.assessments.fairness.lattice import BiasParameters
 from rai_pipelines.assessments.fairness.multiclass import measure_multiclass
 from rai_pipelines.assessments.fairness.regression import measure_regression
+from rai_pipelines.errors import DataError
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.tables.outcomes import count_classes, residual_moments
 from rai_pipelines.tables.source import open_table, table_of
@@ -158,3 +159,8 @@ def test_a_regression_says_of_an_attribute_that_nothing_could_be_compared(frame:
         assert item.state is State.INSUFFICIENT
         assert item.value is None
         assert why in str(item.note)
+
+
+def test_an_attribute_with_the_name_of_a_sum_is_refused(frame: pd.DataFrame) -> None:
+    with pytest.raises(DataError, match="cannot be called 'r2'"):
+        residual_moments(table_of(frame.rename(columns={"sex": "r2"}), name="t"), attributes=["r2"], bins={}, label="v", prediction="w")

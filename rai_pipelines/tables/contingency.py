@@ -24,6 +24,7 @@ EMPTY = "(empty)"
 MAX_GROUPS = 1_000  # more distinct values than this are an amount, not a group
 MAX_NAME_CHARACTERS = 120
 SHOWN_VALUES = 5
+MOST_TOLD = 20  # distinct values beyond which a column holds no classes, and errors repeat none of them
 SIGNIFICANT_DIGITS = 12
 MAX_CELLS = 2_000_000  # groups x outcomes that are brought to the audit
 PREFIX_ROWS = 50_000  # rows on which it is tried whether the columns can be counted at all
@@ -94,7 +95,7 @@ def group_name(value: Any) -> str:
 
 def as_outcome(values: pd.Series, favourable: str) -> pd.Series:
     """Labels or decisions as nullable integers: 1 where the value is `favourable`, 0 elsewhere, <NA> where there is none."""
-    return _translate(values, lambda value: None if group_name(value) == MISSING else int(_outcome_name(value) == _spelled(favourable))).astype(
+    return _translate(values, lambda value: None if group_name(value) == MISSING else int(outcome_name(value) == spelled(favourable))).astype(
         "Int64"
     )
 
@@ -116,12 +117,21 @@ def bin_names(edges: Sequence[float]) -> list[str]:
     return [f"[{left:.12g}, {right:.12g})" for left, right in pairwise(edges)]
 
 
-def _outcome_name(value: Any) -> str:
+def told_values(values: Sequence[str], number: int) -> str:
+    """`number` distinct values of an outcome for an error message: the first few; none where there are so many that one may be a person's."""
+    if number > MOST_TOLD:
+        return "none is shown: so many values are no classes, and may be people's"
+    return f"found {', '.join(map(repr, values[:SHOWN_VALUES]))}{', …' if number > SHOWN_VALUES else ''}"
+
+
+def outcome_name(value: Any) -> str:
+    """How a label or decision is written: as a group, but `1` for true and `0` for false."""
     name = group_name(value)
     return {"true": "1", "false": "0"}.get(name.lower(), name)
 
 
-def _spelled(favourable: str) -> str:
+def spelled(favourable: str) -> str:
+    """The declared favourable outcome as `outcome_name` writes it."""
     return {"true": "1", "false": "0"}.get(favourable.lower(), favourable)
 
 
@@ -192,11 +202,11 @@ def _has_too_many_values(
     """Whether what was counted breaks a rule that `_check_distinct_values` can put into words."""
     if any(found[f"a{position}"].nunique() > MAX_GROUPS for position, name in enumerate(names) if name not in bins):
         return True
-    classes = [{_outcome_name(value) for value in found[key].dropna().unique()} for key in ("p", "y")[: len(outcomes)]]
+    classes = [{outcome_name(value) for value in found[key].dropna().unique()} for key in ("p", "y")[: len(outcomes)]]
     return (
-        any(len(seen) > 2 or (len(seen) == 2 and _spelled(favourable) not in seen) for seen in classes)
+        any(len(seen) > 2 or (len(seen) == 2 and spelled(favourable) not in seen) for seen in classes)
         or len(set().union(*classes)) > 2
-        or (len(set().union(*classes)) == 2 and _spelled(favourable) not in set().union(*classes))
+        or (len(set().union(*classes)) == 2 and spelled(favourable) not in set().union(*classes))
     )
 
 
@@ -216,18 +226,17 @@ def _check_distinct_values(source: TableSource, unbinned: Sequence[str], outcome
     seen: dict[str, list[str]] = {}
     for name, number in zip(outcomes, distinct[len(unbinned) :], strict=True):
         chosen = table.select(v=without_nan(table[name])).distinct().filter(lambda row: row["v"].notnull()).order_by("v").limit(SHOWN_VALUES)
-        values = sorted({_outcome_name(value) for value in source.run(chosen)["v"]})
+        values = sorted({outcome_name(value) for value in source.run(chosen)["v"]})
         if number > 2 or len(values) > 2:
-            shown = ", ".join(map(repr, values)) + (", …" if number > SHOWN_VALUES else "")
             raise DataError(
-                f"column {name!r} has {int(number):,} classes, not two (found {shown})",
+                f"column {name!r} has {int(number):,} classes, not two ({told_values(values, int(number))})",
                 where=source.reference,
                 hint="Binary classification needs two classes; check which column is declared",
             )
         seen[name] = values
     together = sorted({value for values in seen.values() for value in values})
-    bad = [name for name, values in seen.items() if len(values) == 2 and _spelled(favourable) not in values]
-    if bad or len(together) > 2 or (len(together) == 2 and _spelled(favourable) not in together):
+    bad = [name for name, values in seen.items() if len(values) == 2 and spelled(favourable) not in values]
+    if bad or len(together) > 2 or (len(together) == 2 and spelled(favourable) not in together):
         columns = ", ".join(f"{name!r} has {', '.join(map(repr, values)) or 'no value'}" for name, values in seen.items())
         raise DataError(
             f"label and prediction must share two classes, one of them the favourable outcome {favourable!r}: column {columns}",

@@ -16,6 +16,7 @@ from rai_pipelines.tables.contingency import (
     group_key,
     group_name,
     named_groups,
+    told_values,
     usable_weight,
     without_nan,
 )
@@ -24,7 +25,6 @@ from rai_pipelines.tables.source import TableSource
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN_VALUES = 5
 POWERS = 4  # of residuals: the fourth gives the standard error of the mean square
 WEIGHTS = {"weight": "w", "weight_squares": "q"}
 SUMS = ("r1", "r2", "r3", "r4", "p1", "p2")  # of powers of the residual and of the prediction
@@ -243,9 +243,8 @@ def _check_classes(counts: pd.DataFrame, columns: Mapping[str, str | None], clas
     for part, name in columns.items():
         strange = sorted(set(counts[part]) - set(classes) - {MISSING})
         if strange and name is not None:
-            shown = ", ".join(map(repr, strange[:SHOWN_VALUES])) + (", …" if len(strange) > SHOWN_VALUES else "")
             raise DataError(
-                f"column {name!r} has values that are none of the declared classes: {shown}",
+                f"column {name!r} has values that are none of the declared classes ({told_values(strange, len(strange))})",
                 where=source.shown,
                 hint=f"columns.classes declares {', '.join(map(repr, classes))}",
             )

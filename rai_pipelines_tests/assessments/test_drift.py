@@ -290,3 +290,10 @@ def test_without_a_label_column_in_production_the_loss_is_unavailable_and_says_s
     drop = one(assessed(people(), people(seed=3).drop(columns="paid"), tmp_path), "performance_drop", None)
     assert drop.state is State.UNAVAILABLE
     assert "no label column" in str(drop.note)
+
+
+def test_labels_that_production_codes_in_another_way_are_refused_and_not_taken_for_the_other_class(tmp_path: Path) -> None:
+    later = people(seed=3)
+    later["paid"] = later["paid"].map({0: "0.", 1: "1."})
+    with pytest.raises(DataError, match=r"production table are not coded alike.*'0\.'.*Code column 'paid' as in the evaluation table"):
+        assessed(people(), later, tmp_path)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rai_pipelines.errors import DataError
 from rai_pipelines.tables.contingency import as_outcome, bin_names, count_groups, group_name
+from rai_pipelines.tables.outcomes import count_classes
 from rai_pipelines.tables.source import TableSource, open_table
 
 
@@ -155,3 +156,12 @@ def test_a_name_that_reads_as_an_intersection_and_a_label_that_is_the_prediction
         count_groups(source, attributes=["race × sex"], bins={}, label="y", prediction="p", favourable="1")
     with pytest.raises(DataError, match="every row would be right"):
         count_groups(source, attributes=["y"], bins={}, label="p", prediction="p", favourable="1")
+
+
+def test_an_error_about_a_column_of_many_values_repeats_none_of_them(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"g": ["a"] * 30, "y": [0, 1] * 15, "p": [f"person{number}@example.org" for number in range(30)]})
+    with pytest.raises(DataError, match="'p' has 30 classes, not two") as caught:
+        count_groups(opened(frame, tmp_path), attributes=["g"], bins={}, label="y", prediction="p", favourable="1")
+    with pytest.raises(DataError, match="none of the declared classes") as unknown:
+        count_classes(opened(frame, tmp_path), attributes=["g"], bins={}, label=None, prediction="p", classes=["a", "b", "c"])
+    assert "person" not in str(caught.value) + str(unknown.value)

@@ -54,7 +54,7 @@ def test_one_class_against_the_rest_is_a_binary_table(tmp_path: Path) -> None:
 def test_a_value_that_is_no_declared_class_is_named(tmp_path: Path, column: str) -> None:
     frame = people()
     frame.loc[3, column] = "z"
-    with pytest.raises(DataError, match=f"'{column}' has values that are none of the declared classes: 'z'"):
+    with pytest.raises(DataError, match=f"'{column}' has values that are none of the declared classes .found 'z'"):
         count_classes(opened(frame, tmp_path), attributes=["sex"], bins={}, label="y", prediction="p", classes=CLASSES)
 
 

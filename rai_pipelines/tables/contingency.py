@@ -95,9 +95,7 @@ def group_name(value: Any) -> str:
 
 def as_outcome(values: pd.Series, favourable: str) -> pd.Series:
     """Labels or decisions as nullable integers: 1 where the value is `favourable`, 0 elsewhere, <NA> where there is none."""
-    return _translate(values, lambda value: None if group_name(value) == MISSING else int(outcome_name(value) == spelled(favourable))).astype(
-        "Int64"
-    )
+    return _translate(values, lambda value: None if group_name(value) == MISSING else int(outcome_name(value) == spelled(favourable))).astype("Int64")
 
 
 def group_of_each(values: pd.Series, bins: Sequence[float] | None) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rai_pipelines.assessments.base import AuditContext, Measured
-from rai_pipelines.assessments.fairness.groups import GroupCounts, group_counts
+from rai_pipelines.assessments.fairness.groups import GroupCounts, group_counts, negatives, positives
 from rai_pipelines.assessments.fairness.lattice import BiasParameters, measure_tables
 from rai_pipelines.assessments.fairness.multiclass import measure_multiclass
 from rai_pipelines.assessments.fairness.regression import measure_regression
@@ -71,7 +71,7 @@ def _of_decisions(sheet: Datasheet, scored: Scored, parameters: BiasParameters, 
         _of_tables(tables, sheet, parameters, seed),
         scored.source,
         scored.score_column,
-        labelled=tables[0].labelled,
+        tables=tables,
         sheet=sheet,
         parameters=parameters,
     )
@@ -94,7 +94,7 @@ def _of_scores(context: AuditContext, parameters: BiasParameters) -> Measured:
     )
     tables = group_counts(counts, list(columns.protected_attributes), depth=_depth(sheet, parameters))
     measured = _of_tables(tables, sheet, parameters, context.seed)
-    measured = _with_scores(measured, context.table("evaluation"), columns.score, labelled=tables[0].labelled, sheet=sheet, parameters=parameters)
+    measured = _with_scores(measured, context.table("evaluation"), columns.score, tables=tables, sheet=sheet, parameters=parameters)
     measured = replace(measured, details={**measured.details, "selected_means": f"a score above the median of all rows, {median:.9g}"})
     return _with_regulators(measured, tables, sheet, parameters, "scoring_rate")
 
@@ -140,7 +140,7 @@ def _of_tables(tables: list[GroupCounts], sheet: Datasheet, parameters: BiasPara
 
 
 def _with_scores(
-    measured: Measured, source: TableSource, score: str | None, *, labelled: int, sheet: Datasheet, parameters: BiasParameters
+    measured: Measured, source: TableSource, score: str | None, *, tables: list[GroupCounts], sheet: Datasheet, parameters: BiasParameters
 ) -> Measured:
     """With the figures of the scores, where there are scores and labels."""
     columns = sheet.columns
@@ -159,8 +159,15 @@ def _with_scores(
         favourable=columns.favourable_outcome,
         strict=False,
     )
-    found = measure_scores(groups, tuple(columns.protected_attributes), parameters)
-    details = {**measured.details, "labelled_rows_without_score": labelled - groups[0].rows}
+    labelled = {
+        counted.attribute: {
+            group: (int(good), int(bad)) for group, good, bad in zip(counted.groups, positives(counted.cells), negatives(counted.cells), strict=True)
+        }
+        for counted in tables
+        if len(counted.parts) == 1
+    }
+    found = measure_scores(groups, tuple(columns.protected_attributes), parameters, labelled=labelled)
+    details = {**measured.details, "labelled_rows_without_score": tables[0].labelled - groups[0].rows}
     return replace(measured, measurements=(*measured.measurements, *found), details=details)
 
 

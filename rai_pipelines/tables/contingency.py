@@ -243,6 +243,40 @@ def _check_distinct_values(source: TableSource, unbinned: Sequence[str], outcome
         )
 
 
+def check_group_counts(found: pd.DataFrame, names: Sequence[str], bins: Mapping[str, tuple[float, ...]], source: TableSource) -> None:
+    """Refuse an attribute of more than 1,000 groups among the keys `a0`, `a1`, ... of a result.
+
+    Raises:
+        DataError: names the column.
+    """
+    for position, name in enumerate(names):
+        if name not in bins and found[f"a{position}"].nunique() > MAX_GROUPS:
+            raise DataError(
+                f"column {name!r} has more distinct values than the {MAX_GROUPS:,} that can be groups",
+                where=source.shown,
+                hint=f"Declare bins for {name!r}",
+            )
+
+
+def favourable_values(source: TableSource, name: str, favourable: str) -> list[Any]:
+    """The raw values of an outcome that are the favourable one; none where it does not occur.
+
+    Raises:
+        DataError: the column has more than two classes, or two of which none is the favourable one.
+    """
+    column = without_nan(source.table()[name])
+    values = source.run(source.table().select(v=column).distinct().limit(MAX_GROUPS + 1))["v"].dropna()
+    classes = sorted({outcome_name(value) for value in values})
+    if len(classes) > 2 or (len(classes) == 2 and spelled(favourable) not in classes):
+        raise DataError(
+            f"column {name!r} needs two classes, one of them the favourable outcome {favourable!r} ({told_values(classes, len(classes))})",
+            where=source.shown,
+            hint="Correct columns.favourable_outcome, or check which column is declared",
+        )
+    chosen = values[[outcome_name(value) == spelled(favourable) for value in values]]
+    return [value.item() if hasattr(value, "item") else value for value in chosen]
+
+
 def usable_weight(source: TableSource, weight: str) -> Any:
     """The weight as a number; null where it is not a finite one above 0.
 

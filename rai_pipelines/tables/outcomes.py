@@ -13,6 +13,8 @@ from rai_pipelines.tables.contingency import (
     MISSING,
     as_outcome,
     check_columns,
+    check_group_counts,
+    favourable_values,
     group_key,
     group_name,
     named_groups,
@@ -64,6 +66,7 @@ def count_classes(
     if weight is not None:
         figures |= {"w": chosen["w"].sum(), "q": (chosen["w"] * chosen["w"]).sum(), "bad": chosen["w"].isnull().sum()}
     found = source.run(chosen.group_by(list(keys)).aggregate(**figures).limit(MAX_CELLS + 1))
+    check_group_counts(found, names, bins, source)
     if len(found) > MAX_CELLS:
         raise DataError(f"groups and classes make more than {MAX_CELLS:,} cells", where=source.shown, hint="Declare bins or fewer attributes")
     if weight is not None and int(found["bad"].sum()):
@@ -107,6 +110,8 @@ def count_above_median(
     table = source.table()
     if not table[score].type().is_numeric():
         raise DataError(f"score column {score!r} is not numeric ({table[score].type()})", where=source.shown, hint="Name a column of scores")
+    if label is not None:
+        favourable_values(source, label, favourable)  # refuses a label of other classes
     number = without_nan(table[score].cast("float64"))
     strange = int(source.run(ibis.ifelse(number.isnull() | number.isinf(), 1, 0).sum()))
     if strange:
@@ -116,6 +121,7 @@ def count_above_median(
     keys |= {"p": ibis.ifelse(number > median, 1, 0)} | ({} if label is None else {"y": without_nan(table[label])})
     chosen = table.select(**keys)
     found = source.run(chosen.group_by(list(keys)).aggregate(n=chosen.count()).limit(MAX_CELLS + 1))
+    check_group_counts(found, names, bins, source)
     if len(found) > MAX_CELLS:
         raise DataError(f"the attributes make more than {MAX_CELLS:,} groups", where=source.shown, hint="Declare fewer attributes, or wider bins")
     frame: dict[str, Any] = named_groups(found, names, bins)
@@ -159,6 +165,9 @@ def residual_moments(
     sums = {name: _power(*term).sum().coalesce(0.0) for name, term in zip(SUMS, powers, strict=True)}
     aggregated = chosen.group_by(list(keys)).aggregate(count=chosen.count(), labelled=chosen.y.count(), strange=chosen.strange.sum(), **sums)
     found = source.run(aggregated.limit(MAX_CELLS + 1))
+    check_group_counts(found, names, bins, source)
+    if len(found) > MAX_CELLS:
+        raise DataError(f"the attributes make more than {MAX_CELLS:,} groups", where=source.shown, hint="Declare fewer attributes, or wider bins")
     strange = int(found["strange"].sum())
     if strange:
         raise DataError(

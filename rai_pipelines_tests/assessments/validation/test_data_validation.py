@@ -216,3 +216,14 @@ def test_the_same_tables_give_the_same_bytes(tmp_path: Path, training: pd.DataFr
     assert runs[0].status is Status.COMPLETE
     assert canonical_json(runs[0]) == canonical_json(runs[1])
     assert str(tmp_path) not in canonical_json(runs[0]).decode()
+
+
+def test_texts_that_hardly_repeat_are_no_categories_and_are_not_written_down(tmp_path: Path) -> None:
+    training = applicants(80, 1).assign(who=[f"Jane Doe {number}" for number in range(80)])
+    evaluation = applicants(80, 2).assign(who=[f"John Roe {number}" for number in range(80)])
+    context = context_of(tmp_path, training, evaluation, features=["age", "degree", "score", "who"])
+    measured = assess_data_validation(context, PARAMETERS)
+    written = canonical_json(dict(measured.details)).decode()
+    assert '"who"' in written
+    assert "Jane Doe" not in written
+    assert "John Roe" not in written

@@ -135,7 +135,8 @@ def decisive_n(measurement: Measurement, band: Band, *, alpha: float, factor: in
     """Rows (of the smaller group) at which a figure with this value would be decided; None when no number would.
 
     Intervals shrink with the square root of the rows. For a value inside, the interval has to fit between it and the ends of the band; for one
-    outside, its p-value times `factor` (that of Holm's adjustment) has to come below `alpha`.
+    outside, its p-value times `factor` (that of Holm's adjustment) has to come below `alpha`. That is so if the value stays: of new samples
+    of that size about half decide, of twice the size about four in five.
     """
     base, limits = measurement.denominator or measurement.n, _on_scale(measurement)
     if not base or limits is None or measurement.value is None:

@@ -131,25 +131,22 @@ class TableSource:
         """At most `rows` rows as pandas, the same ones for the same table and seed; all of them when there are no more.
 
         Rows of files come in table order. Other tables have none: theirs come in an order that follows from content and seed. Only the
-        drawn rows of `columns` (default: all) leave the engine.
+        drawn rows of `columns` (default: all) leave the engine. Decimals come as doubles: to pandas they would be objects without an order.
         """
         import numpy as np
 
         table = self.table() if columns is None else self.table().select(*columns)
         if not self.origin.ordered:
-            chosen: pd.DataFrame = self.run(draw_rows(table, rows, seed=seed))
-            return chosen.reset_index(drop=True)
+            return _plain_numbers(self.run(draw_rows(table, rows, seed=seed)), table)
         held = int(self.run(table.count()))
         if held <= rows:
-            frame: pd.DataFrame = self.run(table)
-            return frame.reset_index(drop=True)
+            return _plain_numbers(self.run(table), table)
         import ibis
 
         drawn = np.sort(np.random.default_rng(seed).choice(held, size=rows, replace=False, shuffle=False))
         numbered = table.mutate(**{ROW_NUMBER: ibis.row_number().cast("int64")})
         wanted = ibis.memtable({ROW_NUMBER: drawn.astype("int64")})
-        frame = self.run(numbered.semi_join(wanted, ROW_NUMBER).order_by(ROW_NUMBER).drop(ROW_NUMBER))
-        return frame.reset_index(drop=True)
+        return _plain_numbers(self.run(numbered.semi_join(wanted, ROW_NUMBER).order_by(ROW_NUMBER).drop(ROW_NUMBER)), table)
 
     def digest(self) -> str:
         """`sha256:` over the files' bytes; for others over column names, types and all rows in any order (`rows-sha256:`).
@@ -217,6 +214,10 @@ class TableSource:
         """`what`, with the first line of an engine's error, without paths of this machine and without anything secret."""
         said = self.origin.without_secrets(str(error).strip() or type(error).__name__).splitlines()[0][:300]
         return DataError(f"{what} ({said})", where=self.shown, hint=hint)
+
+
+def _plain_numbers(frame: pd.DataFrame, table: ir.Table) -> pd.DataFrame:
+    return frame.astype({name: "float64" for name, kind in table.schema().items() if kind.is_decimal()}).reset_index(drop=True)
 
 
 def open_table(reference: str, *, name: str, data_folder: Path, memory_limit: str = MEMORY_LIMIT) -> TableSource:

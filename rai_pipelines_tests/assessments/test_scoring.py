@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -94,8 +95,8 @@ def test_a_model_without_scores_gives_decisions_alone(tmp_path: Path) -> None:
 
 
 def test_declared_decisions_are_taken_from_the_table_without_a_model(tmp_path: Path) -> None:
-    scored = scored_evaluation(context(tmp_path, None, datasheet=DATASHEET.replace("label: y", "label: y, prediction: y, score: x")))
-    assert (scored.source.name, scored.prediction_column, scored.score_column) == ("evaluation", "y", "x")
+    scored = scored_evaluation(context(tmp_path, None, datasheet=DATASHEET.replace("label: y", "label: y, prediction: secret, score: x")))
+    assert (scored.source.name, scored.prediction_column, scored.score_column) == ("evaluation", "secret", "x")
     with pytest.raises(DataError, match="no column 'decision'"):
         scored_evaluation(context(tmp_path, None, datasheet=DATASHEET.replace("label: y", "label: y, prediction: decision")))
 
@@ -124,3 +125,13 @@ def test_an_empty_table_and_an_absent_feature_are_refused(tmp_path: Path) -> Non
 
 def test_no_path_of_this_machine_is_in_the_reference(tmp_path: Path) -> None:
     assert str(tmp_path) not in scored_evaluation(context(tmp_path, Threshold())).source.reference
+
+
+def test_decimals_reach_the_model_as_numbers(tmp_path: Path) -> None:
+    asked = context(tmp_path, Threshold())
+    frame = pd.read_parquet(tmp_path / "rows.parquet")
+    frame["x"] = [Decimal(f"{value:.3f}") for value in frame["x"]]
+    frame.to_parquet(tmp_path / "rows.parquet")
+    scored = scored_evaluation(asked)
+    decisions = scored.source.run(scored.source.table())["rai_prediction"]
+    assert (decisions == (frame["x"].astype(float) > 0)).all()

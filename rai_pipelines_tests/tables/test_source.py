@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rai_pipelines.errors import DataError
@@ -143,3 +146,12 @@ def test_a_sample_of_a_file_is_in_table_order_and_follows_from_the_seed(tmp_path
     pd.testing.assert_frame_equal(drawn[0], drawn[1])
     assert drawn[0]["id"].is_monotonic_increasing and drawn[0]["id"].is_unique
     assert drawn[0]["id"].tolist() != drawn[2]["id"].tolist()
+
+
+def test_decimals_of_a_sample_are_doubles_with_their_order(tmp_path: Path) -> None:
+    amounts = pa.array([Decimal("2.50"), None, Decimal("-1.25")], pa.decimal128(12, 2))
+    pq.write_table(pa.table({"amount": amounts, "n": [1, 2, 3]}), tmp_path / "t.parquet")
+    for rows in (10, 2):
+        drawn = open_table("t.parquet", name="training", data_folder=tmp_path).sample(rows, seed=1)
+        assert drawn["amount"].dtype == np.float64
+    assert open_table("t.parquet", name="training", data_folder=tmp_path).sample(10, seed=1)["amount"].fillna(0).tolist() == [2.5, 0, -1.25]

@@ -11,10 +11,15 @@ import pandas as pd
 import pytest
 
 from rai_pipelines.assessments import scoring
-from rai_pipelines.assessments.base import AuditContext
+from rai_pipelines.assessments.base import AuditContext, run_assessment
+from rai_pipelines.assessments.fairness.bias import assess_bias
+from rai_pipelines.assessments.fairness.lattice import BiasParameters
 from rai_pipelines.assessments.scoring import scored_evaluation
 from rai_pipelines.errors import DataError, ModelError, ModelMissing
+from rai_pipelines.evidence.model import Status
 from rai_pipelines.subjects.datasheet import parse_datasheet
+from rai_pipelines.subjects.model_files import CheckedModel
+from rai_pipelines.subjects.model_formats import Query
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.subject import Subject
 
@@ -135,3 +140,20 @@ def test_decimals_reach_the_model_as_numbers(tmp_path: Path) -> None:
     scored = scored_evaluation(asked)
     decisions = scored.source.run(scored.source.table())["rai_prediction"]
     assert (decisions == (frame["x"].astype(float) > 0)).all()
+
+
+class Careless(Threshold):
+    """Says what it could not convert, as scikit-learn does."""
+
+    def predict(self, frame: pd.DataFrame) -> np.ndarray:
+        raise ValueError(f"could not convert string to float: 'Jane Doe 536-22-1234' in column 'x' of {len(frame)} rows")
+
+
+def test_what_a_library_quotes_of_the_data_is_not_in_the_evidence(tmp_path: Path) -> None:
+    evidence, _ = run_assessment("bias_assessment", assess_bias, context(tmp_path, Careless()), BiasParameters(), inputs=())
+    assert evidence.status is Status.ERROR
+    assert "could not convert string to float: '…' in column 'x'" in str(evidence.reason)
+    assert "Jane" not in str(evidence.reason)
+    checked = CheckedModel(Query("careless", None, None, Careless().predict, None), ("x",), "1", "model.skops")
+    with pytest.raises(ModelError, match=r"fails on 2 rows .*float: '…' in column 'x'"):
+        checked.predict(pd.DataFrame({"x": ["Jane Doe", "1"]}))

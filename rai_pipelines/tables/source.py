@@ -14,6 +14,7 @@ A table leaves its engine only as counts or as a seeded sample of stated size.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 POSTGRES = "postgresql://"
 ROW_NUMBER = "__rai_row_number"
+_QUOTED_VALUE = re.compile(r"""((?:for type [\w ]+|[Cc]onvert string|[Cc]ast string|field value):? )(["']).*?\2""")
 RETRY_PAUSES_S = (0.2, 1.0)  # before the second and the third attempt over a connection that broke
 
 Answer = TypeVar("Answer")
@@ -211,8 +213,9 @@ class TableSource:
         return self._ask(self.origin.open, failed="cannot be opened", hint="Check the reference")
 
     def _refused(self, what: str, error: BaseException, *, hint: str) -> DataError:
-        """`what`, with the first line of an engine's error, without paths of this machine and without anything secret."""
-        said = self.origin.without_secrets(str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        """`what`, with the first line of an engine's error, without paths of this machine, anything secret, or a value that did not convert."""
+        said = self.origin.without_secrets(str(error).strip() or type(error).__name__).splitlines()[0]
+        said = _QUOTED_VALUE.sub(r"\1\2…\2", said)[:300]
         return DataError(f"{what} ({said})", where=self.shown, hint=hint)
 
 

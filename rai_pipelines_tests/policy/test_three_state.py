@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,3 +132,35 @@ def test_the_rows_that_would_decide_do_decide_and_fewer_do_not(selected: float, 
     assert needed is not None
     assert at(round(1.1 * needed)).status in {FindingStatus.PASS, FindingStatus.FAIL}
     assert at(round(0.85 * needed)).status is FindingStatus.INCONCLUSIVE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("selected", "reference", "alpha"), [(0.219, 0.30, 0.025), (0.51, 0.60, 0.025), (0.15, 0.20, 0.0018), (0.255, 0.30, 0.025)])
+def test_new_samples_of_the_stated_size_decide_about_every_other_time(selected: float, reference: float, alpha: float) -> None:
+    """Two ratios outside, two inside, in families of five: the stated number supposes that the value stays, which a new sample's does not."""
+
+    def at(first: int, second: int, n: int):
+        found = ratio_of_proportions((first, n), (second, n), 0.9)
+        assert found is not None
+        return figure(
+            "impact_ratio",
+            found.value,
+            found.interval.low,
+            found.interval.high,
+            scale="log",
+            standard_error=found.standard_error,
+            n=2 * n,
+            denominator=n,
+        )
+
+    others = [at(3_000, 3_000, 10_000)] * 4
+    needed = judged(at(round(300 * selected), round(300 * reference), 300), *others, alpha=alpha)[0].decisive_n
+    assert needed is not None
+    random, decided = np.random.default_rng(3), {}
+    for times in (1, 2):
+        n = times * needed
+        drawn = zip(random.binomial(n, selected, 600).tolist(), random.binomial(n, reference, 600).tolist(), strict=True)
+        statuses = [judged(at(first, second, n), *others, alpha=alpha)[0].status for first, second in drawn]
+        decided[times] = sum(status in {FindingStatus.PASS, FindingStatus.FAIL} for status in statuses) / 600
+    assert 0.45 < decided[1] < 0.65
+    assert 0.72 < decided[2] < 0.95

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from decimal import Decimal
 from pathlib import Path
@@ -114,11 +115,13 @@ def test_a_memory_limit_makes_a_large_grouping_spill_instead_of_fail(tmp_path: P
     numbers.to_parquet(tmp_path / "numbers.parquet")
     source = open_table("numbers.parquet", name="training", data_folder=tmp_path, memory_limit="160MB")
     watched: set[str] = set()
+    modes: set[str] = set()
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(0.02):
-            watched.update(path.name for path in tmp_path.glob("rai-duckdb-*"))
+            watched.update(path.parent.name for path in tmp_path.glob("rai-duckdb-*/*"))
+            modes.update(oct(path.stat().st_mode & 0o777) for path in tmp_path.glob("rai-duckdb-*"))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -128,7 +131,11 @@ def test_a_memory_limit_makes_a_large_grouping_spill_instead_of_fail(tmp_path: P
         done.set()
         watcher.join()
     assert len(watched) == 1, "the table did not need to spill, so that nothing was shown"
+    assert modes == {"0o700"}, "rows that spill are for nobody else to read"
     assert source.table().get_backend().settings["memory_limit"].startswith("152.")  # DuckDB answers in MiB
+    del source
+    gc.collect()
+    assert not list(tmp_path.glob("rai-duckdb-*")), "the folder goes with the engine"
 
 
 @pytest.mark.parametrize("limit", ["much", "-1GB", "80%", "2GB; INSTALL httpfs", ""])

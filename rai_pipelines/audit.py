@@ -18,6 +18,7 @@ from rai_pipelines.evidence.store import EvidenceStore, LocalEvidenceStore
 from rai_pipelines.policy.findings import Finding
 from rai_pipelines.policy.load import policy_in_force
 from rai_pipelines.policy.model import Control, Policy
+from rai_pipelines.policy.sequential import look_at
 from rai_pipelines.policy.verdict import Asked, Verdict, judge, judge_control
 from rai_pipelines.policy_record import standing_in
 from rai_pipelines.settings import Settings
@@ -158,13 +159,16 @@ class Auditor:
         return self._contexts[version.key]
 
     def _look(self, version: ModelVersion, newest: Evidence | None, day: date) -> int:
-        """How many different evaluation tables the version was assessed on in the year before `day`, today's included."""
-        data = [] if newest is None else [newest.provenance.data_digests.get("evaluation")]
+        """Which look it is at the evaluation table of `newest` (absent: of the last assessment), among those of the year before `day`."""
         since = (day - timedelta(days=365)).isoformat()
-        for receipt in self.store.history(version.key):
-            if receipt.assessment == "bias_assessment" and receipt.status is Status.COMPLETE and receipt.recorded_at >= since:
-                data.append(self.store.get(receipt.digest, Evidence).provenance.data_digests.get("evaluation"))
-        return max(1, len(set(data)))
+        data = [
+            self.store.get(receipt.digest, Evidence).provenance.data_digests.get("evaluation")
+            for receipt in self.store.history(version.key)
+            if receipt.assessment == "bias_assessment" and receipt.status is Status.COMPLETE and receipt.recorded_at >= since
+        ]
+        if newest is not None:
+            data.append(newest.provenance.data_digests.get("evaluation"))
+        return look_at(data)
 
     def _previous(self, version: ModelVersion, name: str) -> dict[str, Evidence]:
         """Complete evidence of that assessment about the nearest lower version number."""

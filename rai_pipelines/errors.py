@@ -5,6 +5,20 @@ Anything that is not a `RaiError` is a defect of this project, not of the user's
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`""")
+
+
+def without_values(text: str, *, known: Iterable[object] = ()) -> str:
+    """`text`, what another library said of an error, without what it quotes: that may be a value of the data, and so a person's.
+
+    Names in `known` (columns, say) may stay.
+    """
+    names = {str(name) for name in known}
+    return _QUOTED.sub(lambda found: found[0] if found[0][1:-1] in names else f"{found[0][0]}…{found[0][0]}", text)
+
 
 class RaiError(Exception):
     """What happened, where (model, file, column, control) and what to do about it.

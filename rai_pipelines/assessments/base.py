@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 import rai_pipelines
-from rai_pipelines.errors import DataError, ModelMissing, RaiError
+from rai_pipelines.errors import DataError, ModelMissing, RaiError, without_values
 from rai_pipelines.evidence.canonical import digest_of, plain
 from rai_pipelines.evidence.model import Evidence, Measurement, Provenance, Status
 from rai_pipelines.subjects.names import ModelVersion
@@ -109,7 +109,8 @@ def run_assessment(name: str, assess: Assess, context: AuditContext, parameters:
     except RaiError as error:
         measured = Measured(status=Status.ERROR, reason=str(error))
     except Exception as error:  # a defect or a library's refusal: a finding for this assessment, not the end of the audit
-        measured = Measured(status=Status.ERROR, reason=f"{name} failed on {context.subject.version}: {type(error).__name__}: {error}")
+        said = without_values(str(error), known=_names_in(context.subject.datasheet.columns.model_dump()))
+        measured = Measured(status=Status.ERROR, reason=f"{name} failed on {context.subject.version}: {type(error).__name__}: {said}")
     evidence = Evidence(
         assessment=name,
         status=measured.status,
@@ -119,6 +120,18 @@ def run_assessment(name: str, assess: Assess, context: AuditContext, parameters:
         provenance=_provenance(context, parameters, digests),
     )
     return evidence, time.perf_counter() - started
+
+
+def _names_in(declared: Any) -> Iterator[str]:
+    """Every text in a tree of declarations, keys among them."""
+    if isinstance(declared, str):
+        yield declared
+    elif isinstance(declared, Mapping):
+        for key, value in declared.items():
+            yield from (str(key), *_names_in(value))
+    elif isinstance(declared, tuple | list):
+        for value in declared:
+            yield from _names_in(value)
 
 
 def _provenance(context: AuditContext, parameters: Parameters, digests: Mapping[str, str]) -> Provenance:

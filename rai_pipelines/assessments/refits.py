@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from rai_pipelines.assessments.class_probabilities import probabilities_by_class, probabilities_in
-from rai_pipelines.errors import ModelError
+from rai_pipelines.errors import ModelError, without_values
 from rai_pipelines.subjects.subject import LoadedModel, Tables
 from rai_pipelines.tables.contingency import as_outcome
 
@@ -173,7 +173,7 @@ def refitted(model: CheckedModel, rows: pd.DataFrame, labels: np.ndarray, seed: 
     except Refused:
         raise
     except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0][:200]
+        first = without_values((str(error).strip().splitlines() or [""])[0][:200], known=rows.columns)
         raise Refused(f"its learner fails on these rows ({type(error).__name__}: {first})") from error
     return Checked(query_of(native, model.flavor), model.features, model.favourable, "a refit")
 

@@ -147,7 +147,7 @@ def _answer(batch: Any, features: tuple[str, ...], kept: tuple[str, ...], model:
     import numpy as np
     import pyarrow as pa
 
-    frame = batch.select(list(features)).to_pandas()
+    frame = pa.table({name: _without_decimals(batch.column(name)) for name in features}).to_pandas()
     decisions, scores = np.asarray(model.predict(frame)), model.score(frame)
     _check_shape("decisions", decisions, len(frame), name)
     columns: dict[str, Any] = {column: batch.column(column) for column in kept}
@@ -159,6 +159,13 @@ def _answer(batch: Any, features: tuple[str, ...], kept: tuple[str, ...], model:
             raise ModelError("gives scores that are not finite numbers", where=name, hint="Check the model on rows with missing or extreme inputs")
         columns[SCORE_COLUMN] = pa.array(scores)
     return pa.table(columns)
+
+
+def _without_decimals(values: Any) -> Any:
+    """Decimals as doubles: to pandas they are objects, which no model takes for numbers."""
+    import pyarrow as pa
+
+    return values.cast(pa.float64()) if pa.types.is_decimal(values.type) else values
 
 
 def _check_shape(what: str, values: np.ndarray, expected: int, name: str) -> None:

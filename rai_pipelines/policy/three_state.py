@@ -60,9 +60,11 @@ def judge_family(items: Sequence[Judged], *, alpha: float) -> tuple[Figure, ...]
     A measurement that is INSUFFICIENT reads inconclusive, UNDEFINED or UNAVAILABLE reads missing: none of them can pass.
     """
     raw = [p_outside(item.measurement, item.band) for item in items]
-    tested = [index for index, p in enumerate(raw) if p is not None]
-    adjusted = dict(zip(tested, holm([p for p in raw if p is not None]), strict=True))
-    return tuple(_figure(item, adjusted.get(index), alpha) for index, item in enumerate(items))
+    tested = {index: p for index, p in enumerate(raw) if p is not None}
+    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
+    # Holm's factor: this p-value and those behind it. With more rows for all of the family those before it fail first.
+    factors = {index: len(tested) - place for place, index in enumerate(sorted(tested, key=lambda index: tested[index]))}
+    return tuple(_figure(item, adjusted.get(index), alpha, factors.get(index, 1)) for index, item in enumerate(items))
 
 
 def judge_exact(label: str, measurement: Measurement, band: Band) -> Figure:
@@ -129,19 +131,22 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def decisive_n(measurement: Measurement, band: Band) -> int | None:
+def decisive_n(measurement: Measurement, band: Band, *, alpha: float, factor: int = 1) -> int | None:
     """Rows (of the smaller group) at which a figure with this value would be decided; None when no number would.
 
-    Intervals shrink with the square root of the rows: the interval has to fit between the value and the end of the band.
+    Intervals shrink with the square root of the rows. For a value inside, the interval has to fit between it and the ends of the band; for one
+    outside, its p-value times `factor` (that of Holm's adjustment) has to come below `alpha`. That is so if the value stays: of new samples
+    of that size about half decide, of twice the size about four in five.
     """
     base, limits = measurement.denominator or measurement.n, _on_scale(measurement)
     if not base or limits is None or measurement.value is None:
         return None
-    low, value, high, _ = limits
+    low, value, high, quantile = limits
     ends = {"low": band.low, "high": band.high}
     if band.below(measurement.value) or band.above(measurement.value):
         ends = {"low": band.low} if band.below(measurement.value) else {"high": band.high}
     inside = band.contains(measurement.value)
+    stretch = 1.0 if inside else NormalDist().inv_cdf(1 - alpha / factor) / quantile
     needed = 0.0
     for side, end in ends.items():
         if end is None or (measurement.scale == "log" and end <= 0):
@@ -151,11 +156,11 @@ def decisive_n(measurement: Measurement, band: Band) -> int | None:
         reach = (value - low) if towards_end else (high - value)
         if distance < 1e-6 or not math.isfinite(reach):
             return None
-        needed = max(needed, base * (reach / distance) ** 2)
+        needed = max(needed, base * (stretch * reach / distance) ** 2)
     return max(math.ceil(needed), base + 1) if 0 < needed < 1e12 else None
 
 
-def _figure(item: Judged, p_adjusted: float | None, alpha: float) -> Figure:
+def _figure(item: Judged, p_adjusted: float | None, alpha: float, factor: int) -> Figure:
     measurement, band = item.measurement, item.band
     if measurement.value is None or measurement.state is not State.MEASURED:
         return _without_value(item.label, measurement, band)
@@ -167,7 +172,7 @@ def _figure(item: Judged, p_adjusted: float | None, alpha: float) -> Figure:
         status = FindingStatus.FAIL
     else:
         status = FindingStatus.INCONCLUSIVE
-    needed = decisive_n(measurement, band) if status is FindingStatus.INCONCLUSIVE else None
+    needed = decisive_n(measurement, band, alpha=alpha, factor=factor) if status is FindingStatus.INCONCLUSIVE else None
     return _make(item.label, measurement, band, status, p_adjusted=p_adjusted, needed=needed)
 
 

@@ -46,7 +46,7 @@ class Verdict(Record):
     judged_for: date = Field(description="Day whose controls are in force")
     risk_class: str
     tier: Tier
-    look: int = Field(default=1, ge=1, description="How many different evaluation tables this version was judged on within a year, this one included")
+    look: int = Field(default=1, ge=1, description="Place of the evaluation table among the different ones of a year, by first use")
     model_digest: str | None
     datasheet_digest: str | None
     findings: tuple[Finding, ...]

@@ -16,6 +16,7 @@ from rai_pipelines.subjects.privacy_budget import PrivacyDeclaration
 from rai_pipelines.subjects.safety_properties import SafetyProperty, named_once
 from rai_pipelines.yaml_documents import parse_yaml_document, read_yaml_document
 
+INTERSECTION = " × "  # joins the attributes of an intersection in evidence, where intersections are judged more mildly
 DATASHEET_FILE = "datasheet.yaml"
 PLACEHOLDER = "FILL IN"  # what a skeleton says where only the owner knows; a field that still says it is not filled
 
@@ -129,6 +130,11 @@ class Columns(_Declared):
                 raise ValueError(f"{name} names a column twice")
         if self.label is not None and self.label in self.features:
             raise ValueError(f"the label {self.label!r} is also listed as a feature: the model would see the answer")
+        if self.label is not None and self.label in {self.prediction, self.score}:
+            raise ValueError(f"the label {self.label!r} is also the prediction or score: every row would be right")
+        crossed = [name for name in self.protected_attributes if INTERSECTION in name]
+        if crossed:
+            raise ValueError(f"protected attribute {crossed[0]!r} has {INTERSECTION!r} in its name, which joins intersections: rename the column")
         return self
 
 

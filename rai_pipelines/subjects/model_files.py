@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import JsonValue
 
-from rai_pipelines.errors import ModelError, ModelMissing
+from rai_pipelines.errors import ModelError, ModelMissing, without_values
 from rai_pipelines.subjects.datasheet import DATASHEET_FILE, Datasheet
 from rai_pipelines.subjects.model_formats import KNOWN_SUFFIXES, Query, open_model
 from rai_pipelines.subjects.model_tasks import run_task
@@ -104,7 +104,9 @@ class CheckedModel:
             return np.asarray(function(frame))
         except Exception as error:
             raise ModelError(
-                f"fails on {len(frame)} rows ({_reason(error)})", where=self._where, hint="Try the model on the evaluation table"
+                f"fails on {len(frame)} rows ({without_values(_reason(error), known=frame.columns)})",
+                where=self._where,
+                hint="Try the model on the evaluation table",
             ) from error
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from rai_pipelines.errors import ModelError, RaiError
+from rai_pipelines.errors import ModelError, RaiError, without_values
 from rai_pipelines.subjects.subject import Tables
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def run_task(task: str, model: CheckedModel, parameters: Mapping[str, JsonValue]
     except RaiError:
         raise
     except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0][:300]
+        columns = [column for table in tables.values() for column in getattr(table, "column_names", ())]
+        first = without_values((str(error).strip().splitlines() or [""])[0][:300], known=columns)
         name = task.rpartition(":")[2]
         raise ModelError(f"fails in {name} ({type(error).__name__}: {first})", hint="See whether the model's library is supported") from error
     return answer

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rai_pipelines.errors import DataError
-from rai_pipelines.tables.contingency import SIGNIFICANT_DIGITS, as_outcome, group_key, named_groups, usable_weight, without_nan
+from rai_pipelines.tables.contingency import SIGNIFICANT_DIGITS, favourable_values, group_key, named_groups, usable_weight, without_nan
 from rai_pipelines.tables.source import TableSource
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ def _is_favourable(source: TableSource, name: str, favourable: str) -> Any:
     import ibis
 
     column = without_nan(source.table()[name])
-    values = source.run(source.table().select(v=column).distinct())["v"].dropna()
-    matching = [value.item() if hasattr(value, "item") else value for value in values[(as_outcome(values, favourable) == 1).to_numpy(dtype=bool)]]
+    matching = favourable_values(source, name, favourable)
     return column.isin(matching) if matching else ibis.literal(False)
 
 

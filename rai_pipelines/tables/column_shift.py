@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from rai_pipelines.tables.source import TableSource
 
+LARGEST_AMOUNT = 8e307  # two such values still have a difference
 LARGEST_INTEGER = 2**63 - 1
 MEAN_UNITS = 2**30  # a bin's mean value is a sum of integers in units of range / 2**30
 DISTANCE_UNITS = 2.0**80  # the Wasserstein distance is a sum of integers in these units
@@ -82,7 +83,8 @@ def compare_numbers(
     """A column of numbers, dates or times in two tables; bins hold equal shares of the reference (fewer where values repeat) or lie between `edges`.
 
     Where the tables lie in different engines, the current table's distinct values travel with their counts. Dates and times are seconds
-    since 1970 (instants: the time zone they are told in does not matter). Integers beyond 2**53 are compared as doubles.
+    since 1970 (instants: the time zone they are told in does not matter). Integers beyond 2**53 are compared as doubles, and values beyond 8e307
+    count as infinite.
 
     Raises:
         DataError: the column is not there, or is no number, date or time; there are too many rows for exact integers.
@@ -220,14 +222,18 @@ def _groupable(source: TableSource, column: str) -> Any:
     return values if kind_of(values.type()) in {"boolean", "text"} else values.cast("string")
 
 
+def _infinite(values: Any) -> Any:
+    return values.abs() > LARGEST_AMOUNT
+
+
 def _overview(both: ir.Table) -> dict[str, Any]:
-    finite = both.v.notnull() & ~both.v.isinf()
+    finite = both.v.notnull() & ~_infinite(both.v)
     figures: dict[str, Any] = {"low": both.v.min(where=finite), "high": both.v.max(where=finite)}
     for side in ("r", "c"):
         figures |= {
             side: both[side].sum(where=finite).cast("int64"),
             f"missing_{side}": both[side].sum(where=both.v.isnull()).cast("int64"),
-            f"infinite_{side}": both[side].sum(where=both.v.notnull() & both.v.isinf()).cast("int64"),
+            f"infinite_{side}": both[side].sum(where=both.v.notnull() & _infinite(both.v)).cast("int64"),
         }
     return figures
 
@@ -236,7 +242,7 @@ def _binned(both: ir.Table, n: int, m: int, low: float, high: float, *, rank_bin
     """Per bin: counts, range and mean, the largest distance of the cumulative counts (times n m), and the area between them."""
     import ibis
 
-    finite = both.filter(both.v.notnull() & ~both.v.isinf())
+    finite = both.filter(both.v.notnull() & ~_infinite(both.v))
     values = finite.group_by("v").aggregate(r=finite.r.sum().cast("int64"), c=finite.c.sum().cast("int64"))
     window = ibis.window(order_by="v", preceding=None, following=0)
     ranked = values.mutate(
@@ -254,7 +260,7 @@ def _binned(both: ir.Table, n: int, m: int, low: float, high: float, *, rank_bin
     else:
         inside = [((ranked.v >= left) & (ranked.v < right), place) for place, (left, right) in enumerate(pairwise(edges))]
         position = ibis.cases((ranked.v < edges[0], -1), *inside, else_=len(edges) - 1).cast("int64")
-    place = ((ranked.v - low) * (MEAN_UNITS / span)).round().cast("int64")
+    place = ((ranked.v - low) / span * MEAN_UNITS).round().cast("int64")
     ranked = ranked.mutate(b=position, units=units, place=(place * (ranked.r + ranked.c)).cast("decimal(38, 0)"))
     return ranked.group_by("b").aggregate(
         r=ranked.r.sum().cast("int64"),

@@ -24,9 +24,11 @@ EMPTY = "(empty)"
 MAX_GROUPS = 1_000  # more distinct values than this are an amount, not a group
 MAX_NAME_CHARACTERS = 120
 SHOWN_VALUES = 5
+MOST_TOLD = 20  # distinct values beyond which a column holds no classes, and errors repeat none of them
 SIGNIFICANT_DIGITS = 12
 MAX_CELLS = 2_000_000  # groups x outcomes that are brought to the audit
 PREFIX_ROWS = 50_000  # rows on which it is tried whether the columns can be counted at all
+JOIN = " × "  # joins the attributes of an intersection, and its groups
 RESERVED = ("label", "prediction", "count", "weight", "weight_squares", "units")
 
 
@@ -93,9 +95,7 @@ def group_name(value: Any) -> str:
 
 def as_outcome(values: pd.Series, favourable: str) -> pd.Series:
     """Labels or decisions as nullable integers: 1 where the value is `favourable`, 0 elsewhere, <NA> where there is none."""
-    return _translate(values, lambda value: None if group_name(value) == MISSING else int(_outcome_name(value) == _spelled(favourable))).astype(
-        "Int64"
-    )
+    return _translate(values, lambda value: None if group_name(value) == MISSING else int(outcome_name(value) == spelled(favourable))).astype("Int64")
 
 
 def group_of_each(values: pd.Series, bins: Sequence[float] | None) -> np.ndarray:
@@ -115,12 +115,21 @@ def bin_names(edges: Sequence[float]) -> list[str]:
     return [f"[{left:.12g}, {right:.12g})" for left, right in pairwise(edges)]
 
 
-def _outcome_name(value: Any) -> str:
+def told_values(values: Sequence[str], number: int) -> str:
+    """`number` distinct values of an outcome for an error message: the first few; none where there are so many that one may be a person's."""
+    if number > MOST_TOLD:
+        return "none is shown: so many values are no classes, and may be people's"
+    return f"found {', '.join(map(repr, values[:SHOWN_VALUES]))}{', …' if number > SHOWN_VALUES else ''}"
+
+
+def outcome_name(value: Any) -> str:
+    """How a label or decision is written: as a group, but `1` for true and `0` for false."""
     name = group_name(value)
     return {"true": "1", "false": "0"}.get(name.lower(), name)
 
 
-def _spelled(favourable: str) -> str:
+def spelled(favourable: str) -> str:
+    """The declared favourable outcome as `outcome_name` writes it."""
     return {"true": "1", "false": "0"}.get(favourable.lower(), favourable)
 
 
@@ -138,12 +147,36 @@ def _translate(values: pd.Series, name: Any) -> pd.Series:
     return pd.Series(pd.array([name(value) for value in distinct], dtype=object), dtype=object).take(codes).reset_index(drop=True)
 
 
-def check_columns(source: TableSource, names: Sequence[str], bins: Mapping[str, tuple[float, ...]], label: str | None, prediction: str) -> None:
-    """Raise `DataError` when a column is not there, an attribute has a reserved name, or bins cut what is no number."""
+def check_columns(
+    source: TableSource,
+    names: Sequence[str],
+    bins: Mapping[str, tuple[float, ...]],
+    label: str | None,
+    prediction: str,
+    *,
+    reserved: Sequence[str] = RESERVED,
+) -> None:
+    """Raise `DataError` when a column is not there or holds lists, an attribute has a reserved name, bins cut what is no number, or the label is
+    also the prediction (or score)."""
     source.require(*names, *([label] if label is not None else []), prediction)
-    clash = [name for name in names if name in RESERVED]
+    clash = [name for name in names if name in reserved or JOIN in name]
     if clash:
-        raise DataError(f"a protected attribute cannot be called {clash[0]!r}", where=source.reference, hint="Rename the column")
+        raise DataError(f"a protected attribute cannot be called {clash[0]!r}", where=source.shown, hint="Rename the column")
+    if label == prediction:
+        raise DataError(
+            f"column {label!r} is declared as the truth and as what the model says of it: every row would be right",
+            where=source.shown,
+            hint="Name two different columns",
+        )
+    nested = [
+        name for name in dict.fromkeys((*names, *([label] if label is not None else []), prediction)) if source.table()[name].type().is_nested()
+    ]
+    if nested:
+        raise DataError(
+            f"column {nested[0]!r} holds lists or structures ({source.table()[nested[0]].type()}), which are neither groups nor outcomes",
+            where=source.shown,
+            hint="Name a column of single values",
+        )
     for name in names:
         if name in bins and not source.table()[name].type().is_numeric():
             raise DataError(
@@ -167,11 +200,11 @@ def _has_too_many_values(
     """Whether what was counted breaks a rule that `_check_distinct_values` can put into words."""
     if any(found[f"a{position}"].nunique() > MAX_GROUPS for position, name in enumerate(names) if name not in bins):
         return True
-    classes = [{_outcome_name(value) for value in found[key].dropna().unique()} for key in ("p", "y")[: len(outcomes)]]
+    classes = [{outcome_name(value) for value in found[key].dropna().unique()} for key in ("p", "y")[: len(outcomes)]]
     return (
-        any(len(seen) > 2 or (len(seen) == 2 and _spelled(favourable) not in seen) for seen in classes)
+        any(len(seen) > 2 or (len(seen) == 2 and spelled(favourable) not in seen) for seen in classes)
         or len(set().union(*classes)) > 2
-        or (len(set().union(*classes)) == 2 and _spelled(favourable) not in set().union(*classes))
+        or (len(set().union(*classes)) == 2 and spelled(favourable) not in set().union(*classes))
     )
 
 
@@ -191,24 +224,57 @@ def _check_distinct_values(source: TableSource, unbinned: Sequence[str], outcome
     seen: dict[str, list[str]] = {}
     for name, number in zip(outcomes, distinct[len(unbinned) :], strict=True):
         chosen = table.select(v=without_nan(table[name])).distinct().filter(lambda row: row["v"].notnull()).order_by("v").limit(SHOWN_VALUES)
-        values = sorted({_outcome_name(value) for value in source.run(chosen)["v"]})
+        values = sorted({outcome_name(value) for value in source.run(chosen)["v"]})
         if number > 2 or len(values) > 2:
-            shown = ", ".join(map(repr, values)) + (", …" if number > SHOWN_VALUES else "")
             raise DataError(
-                f"column {name!r} has {int(number):,} classes, not two (found {shown})",
+                f"column {name!r} has {int(number):,} classes, not two ({told_values(values, int(number))})",
                 where=source.reference,
                 hint="Binary classification needs two classes; check which column is declared",
             )
         seen[name] = values
     together = sorted({value for values in seen.values() for value in values})
-    bad = [name for name, values in seen.items() if len(values) == 2 and _spelled(favourable) not in values]
-    if bad or len(together) > 2 or (len(together) == 2 and _spelled(favourable) not in together):
+    bad = [name for name, values in seen.items() if len(values) == 2 and spelled(favourable) not in values]
+    if bad or len(together) > 2 or (len(together) == 2 and spelled(favourable) not in together):
         columns = ", ".join(f"{name!r} has {', '.join(map(repr, values)) or 'no value'}" for name, values in seen.items())
         raise DataError(
             f"label and prediction must share two classes, one of them the favourable outcome {favourable!r}: column {columns}",
             where=source.reference,
             hint="Correct columns.favourable_outcome, or code label and prediction alike",
         )
+
+
+def check_group_counts(found: pd.DataFrame, names: Sequence[str], bins: Mapping[str, tuple[float, ...]], source: TableSource) -> None:
+    """Refuse an attribute of more than 1,000 groups among the keys `a0`, `a1`, ... of a result.
+
+    Raises:
+        DataError: names the column.
+    """
+    for position, name in enumerate(names):
+        if name not in bins and found[f"a{position}"].nunique() > MAX_GROUPS:
+            raise DataError(
+                f"column {name!r} has more distinct values than the {MAX_GROUPS:,} that can be groups",
+                where=source.shown,
+                hint=f"Declare bins for {name!r}",
+            )
+
+
+def favourable_values(source: TableSource, name: str, favourable: str) -> list[Any]:
+    """The raw values of an outcome that are the favourable one; none where it does not occur.
+
+    Raises:
+        DataError: the column has more than two classes, or two of which none is the favourable one.
+    """
+    column = without_nan(source.table()[name])
+    values = source.run(source.table().select(v=column).distinct().limit(MAX_GROUPS + 1))["v"].dropna()
+    classes = sorted({outcome_name(value) for value in values})
+    if len(classes) > 2 or (len(classes) == 2 and spelled(favourable) not in classes):
+        raise DataError(
+            f"column {name!r} needs two classes, one of them the favourable outcome {favourable!r} ({told_values(classes, len(classes))})",
+            where=source.shown,
+            hint="Correct columns.favourable_outcome, or check which column is declared",
+        )
+    chosen = values[[outcome_name(value) == spelled(favourable) for value in values]]
+    return [value.item() if hasattr(value, "item") else value for value in chosen]
 
 
 def usable_weight(source: TableSource, weight: str) -> Any:

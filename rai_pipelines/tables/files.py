@@ -6,8 +6,11 @@ import glob
 import os
 import re
 import secrets
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -112,7 +115,7 @@ def connect_duckdb(memory_limit: str) -> Any:
     """DuckDB in this process, with two threads. It fetches no extension from anywhere.
 
     `memory_limit` (such as 2GB or 512MiB) is what its buffers may take; sorting and grouping beyond it spill to a folder of this engine's
-    own below TMPDIR, which goes when the engine does.
+    own below TMPDIR, which goes when the engine does. Nobody else can read it: what spills are rows.
 
     Raises:
         DataError: the limit is no amount of memory.
@@ -121,14 +124,19 @@ def connect_duckdb(memory_limit: str) -> Any:
 
     if not _MEMORY.fullmatch(memory_limit.strip()):
         raise DataError(f"{memory_limit!r} is no amount of memory", where="RAI_TABLE_MEMORY_LIMIT", hint="Write an amount such as 2GB or 512MiB")
-    return ibis.duckdb.connect(
+    # Engines that share a folder overwrite each other's pages; a name that can be guessed can be taken by another user.
+    folder = Path(tempfile.gettempdir()) / f"rai-duckdb-{os.getpid()}-{secrets.token_hex(8)}"
+    backend = ibis.duckdb.connect(
         memory_limit=memory_limit.strip(),
         threads=THREADS,
-        # Engines that share a folder overwrite each other's pages; a name that can be guessed can be taken by another user.
-        temp_directory=f"{tempfile.gettempdir()}/rai-duckdb-{os.getpid()}-{secrets.token_hex(8)}",
+        temp_directory=str(folder),
         autoinstall_known_extensions=False,
         autoload_known_extensions=False,
     )
+    with suppress(OSError):  # where nothing can be written, DuckDB says so when it has to spill
+        folder.mkdir(mode=0o700)  # made by DuckDB, it and its files could be read by every user of the machine
+    weakref.finalize(backend, shutil.rmtree, folder, ignore_errors=True)
+    return backend
 
 
 def read_files(backend: Any, paths: Sequence[str], kind: str | None) -> ir.Table:

@@ -13,9 +13,12 @@ from rai_pipelines.tables.contingency import (
     MISSING,
     as_outcome,
     check_columns,
+    check_group_counts,
+    favourable_values,
     group_key,
     group_name,
     named_groups,
+    told_values,
     usable_weight,
     without_nan,
 )
@@ -24,8 +27,9 @@ from rai_pipelines.tables.source import TableSource
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN_VALUES = 5
 POWERS = 4  # of residuals: the fourth gives the standard error of the mean square
+WEIGHTS = {"weight": "w", "weight_squares": "q"}
+SUMS = ("r1", "r2", "r3", "r4", "p1", "p2")  # of powers of the residual and of the prediction
 SIGNIFICANT_DIGITS = 12  # engines add in parallel
 
 
@@ -62,6 +66,7 @@ def count_classes(
     if weight is not None:
         figures |= {"w": chosen["w"].sum(), "q": (chosen["w"] * chosen["w"]).sum(), "bad": chosen["w"].isnull().sum()}
     found = source.run(chosen.group_by(list(keys)).aggregate(**figures).limit(MAX_CELLS + 1))
+    check_group_counts(found, names, bins, source)
     if len(found) > MAX_CELLS:
         raise DataError(f"groups and classes make more than {MAX_CELLS:,} cells", where=source.shown, hint="Declare bins or fewer attributes")
     if weight is not None and int(found["bad"].sum()):
@@ -71,7 +76,7 @@ def count_classes(
     frame["label"] = [group_name(value) for value in found["y"]] if label is not None else [MISSING] * len(found)
     frame["count"] = found["n"].astype("int64")
     if weight is not None:
-        frame |= {"weight": found["w"].astype(float), "weight_squares": found["q"].astype(float)}
+        frame |= {name: [float(f"{float(value):.{SIGNIFICANT_DIGITS}g}") for value in found[key]] for name, key in WEIGHTS.items()}
     counts = pd.DataFrame(frame)
     _check_classes(counts, {"prediction": prediction, "label": label}, classes, source)
     counts["label"] = counts["label"].where(counts["label"] != MISSING, None)
@@ -105,6 +110,8 @@ def count_above_median(
     table = source.table()
     if not table[score].type().is_numeric():
         raise DataError(f"score column {score!r} is not numeric ({table[score].type()})", where=source.shown, hint="Name a column of scores")
+    if label is not None:
+        favourable_values(source, label, favourable)  # refuses a label of other classes
     number = without_nan(table[score].cast("float64"))
     strange = int(source.run(ibis.ifelse(number.isnull() | number.isinf(), 1, 0).sum()))
     if strange:
@@ -114,6 +121,7 @@ def count_above_median(
     keys |= {"p": ibis.ifelse(number > median, 1, 0)} | ({} if label is None else {"y": without_nan(table[label])})
     chosen = table.select(**keys)
     found = source.run(chosen.group_by(list(keys)).aggregate(n=chosen.count()).limit(MAX_CELLS + 1))
+    check_group_counts(found, names, bins, source)
     if len(found) > MAX_CELLS:
         raise DataError(f"the attributes make more than {MAX_CELLS:,} groups", where=source.shown, hint="Declare fewer attributes, or wider bins")
     frame: dict[str, Any] = named_groups(found, names, bins)
@@ -140,7 +148,7 @@ def residual_moments(
     import pandas as pd
 
     names = list(dict.fromkeys(attributes))
-    check_columns(source, names, bins, label, prediction)
+    check_columns(source, names, bins, label, prediction, reserved=("count", "labelled", "centre", *SUMS))
     source.count_rows()
     table = source.table()
     for name in (label, prediction):
@@ -153,10 +161,13 @@ def residual_moments(
     chosen = chosen.mutate(
         r=chosen.p - chosen.y, d=chosen.p - middle, strange=ibis.ifelse(chosen.p.isnull() | chosen.p.isinf() | chosen.y.isinf(), 1, 0)
     )
-    sums = {f"r{power}": _power(chosen.r, power).sum().coalesce(0.0) for power in range(1, POWERS + 1)}
-    sums |= {f"p{power}": _power(chosen.d, power).sum().coalesce(0.0) for power in (1, 2)}
+    powers = [(chosen.r, power) for power in range(1, POWERS + 1)] + [(chosen.d, power) for power in (1, 2)]
+    sums = {name: _power(*term).sum().coalesce(0.0) for name, term in zip(SUMS, powers, strict=True)}
     aggregated = chosen.group_by(list(keys)).aggregate(count=chosen.count(), labelled=chosen.y.count(), strange=chosen.strange.sum(), **sums)
     found = source.run(aggregated.limit(MAX_CELLS + 1))
+    check_group_counts(found, names, bins, source)
+    if len(found) > MAX_CELLS:
+        raise DataError(f"the attributes make more than {MAX_CELLS:,} groups", where=source.shown, hint="Declare fewer attributes, or wider bins")
     strange = int(found["strange"].sum())
     if strange:
         raise DataError(
@@ -241,9 +252,8 @@ def _check_classes(counts: pd.DataFrame, columns: Mapping[str, str | None], clas
     for part, name in columns.items():
         strange = sorted(set(counts[part]) - set(classes) - {MISSING})
         if strange and name is not None:
-            shown = ", ".join(map(repr, strange[:SHOWN_VALUES])) + (", …" if len(strange) > SHOWN_VALUES else "")
             raise DataError(
-                f"column {name!r} has values that are none of the declared classes: {shown}",
+                f"column {name!r} has values that are none of the declared classes ({told_values(strange, len(strange))})",
                 where=source.shown,
                 hint=f"columns.classes declares {', '.join(map(repr, classes))}",
             )

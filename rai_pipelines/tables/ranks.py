@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rai_pipelines.errors import DataError
-from rai_pipelines.tables.contingency import as_outcome, check_columns, group_key, named_groups, without_nan
+from rai_pipelines.tables.contingency import check_columns, favourable_values, group_key, named_groups, without_nan
 from rai_pipelines.tables.source import TableSource
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def exact_auc(source: TableSource, *, score: str, label: str, favourable: str) -
     Source: Mann and Whitney (1947); Bamber (1975), Journal of Mathematical Psychology 12, 387-415.
 
     Raises:
-        DataError: a column is not there, or the score is not numeric.
+        DataError: a column is not there, the score is not numeric, or the label has other classes than two with the favourable one.
     """
     found = _of_groups(source, _labelled_scores(source, {}, score=score, label=label, favourable=favourable))
     return _area(found.iloc[0]) if len(found) else ExactAuc(None, 0, 0)
@@ -74,7 +74,7 @@ def score_groups(
     """The labelled rows as a whole, then by the groups of each attribute. Without `strict`, rows whose score is no finite number are left out.
 
     Raises:
-        DataError: a column is not there, or the score is not numeric; with `strict`, a labelled row has no finite score.
+        DataError: a column is not there, the score is not numeric, or the label has other classes; with `strict`, a labelled row has no finite score.
     """
     names = list(dict.fromkeys(attributes))
     check_columns(source, names, bins, label, score)
@@ -110,8 +110,7 @@ def _labelled_scores(source: TableSource, keys: Mapping[str, Any], *, score: str
     truth, number = without_nan(table[label]), without_nan(table[score].cast("float64"))
     if finite:
         number = ibis.ifelse(number.isinf(), ibis.null("float64"), number)
-    values = source.run(table.select(v=truth).distinct())["v"].dropna()
-    good = [value.item() if hasattr(value, "item") else value for value in values[(as_outcome(values, favourable) == 1).to_numpy(dtype=bool)]]
+    good = favourable_values(source, label, favourable)
     rows = table.select(**keys, s=number, y=truth)
     rows = rows.filter(rows.s.notnull() & rows.y.notnull())
     positive = rows.y.isin(good) if good else ibis.literal(False)

@@ -14,6 +14,7 @@ A table leaves its engine only as counts or as a seeded sample of stated size.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 POSTGRES = "postgresql://"
 ROW_NUMBER = "__rai_row_number"
+_QUOTED_VALUE = re.compile(r"""((?:for type [\w ]+|[Cc]onvert string|[Cc]ast string|field value):? )(["']).*?\2""")
 RETRY_PAUSES_S = (0.2, 1.0)  # before the second and the third attempt over a connection that broke
 
 Answer = TypeVar("Answer")
@@ -131,25 +133,22 @@ class TableSource:
         """At most `rows` rows as pandas, the same ones for the same table and seed; all of them when there are no more.
 
         Rows of files come in table order. Other tables have none: theirs come in an order that follows from content and seed. Only the
-        drawn rows of `columns` (default: all) leave the engine.
+        drawn rows of `columns` (default: all) leave the engine. Decimals come as doubles: to pandas they would be objects without an order.
         """
         import numpy as np
 
         table = self.table() if columns is None else self.table().select(*columns)
         if not self.origin.ordered:
-            chosen: pd.DataFrame = self.run(draw_rows(table, rows, seed=seed))
-            return chosen.reset_index(drop=True)
+            return _plain_numbers(self.run(draw_rows(table, rows, seed=seed)), table)
         held = int(self.run(table.count()))
         if held <= rows:
-            frame: pd.DataFrame = self.run(table)
-            return frame.reset_index(drop=True)
+            return _plain_numbers(self.run(table), table)
         import ibis
 
         drawn = np.sort(np.random.default_rng(seed).choice(held, size=rows, replace=False, shuffle=False))
         numbered = table.mutate(**{ROW_NUMBER: ibis.row_number().cast("int64")})
         wanted = ibis.memtable({ROW_NUMBER: drawn.astype("int64")})
-        frame = self.run(numbered.semi_join(wanted, ROW_NUMBER).order_by(ROW_NUMBER).drop(ROW_NUMBER))
-        return frame.reset_index(drop=True)
+        return _plain_numbers(self.run(numbered.semi_join(wanted, ROW_NUMBER).order_by(ROW_NUMBER).drop(ROW_NUMBER)), table)
 
     def digest(self) -> str:
         """`sha256:` over the files' bytes; for others over column names, types and all rows in any order (`rows-sha256:`).
@@ -214,9 +213,14 @@ class TableSource:
         return self._ask(self.origin.open, failed="cannot be opened", hint="Check the reference")
 
     def _refused(self, what: str, error: BaseException, *, hint: str) -> DataError:
-        """`what`, with the first line of an engine's error, without paths of this machine and without anything secret."""
-        said = self.origin.without_secrets(str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        """`what`, with the first line of an engine's error, without paths of this machine, anything secret, or a value that did not convert."""
+        said = self.origin.without_secrets(str(error).strip() or type(error).__name__).splitlines()[0]
+        said = _QUOTED_VALUE.sub(r"\1\2…\2", said)[:300]
         return DataError(f"{what} ({said})", where=self.shown, hint=hint)
+
+
+def _plain_numbers(frame: pd.DataFrame, table: ir.Table) -> pd.DataFrame:
+    return frame.astype({name: "float64" for name, kind in table.schema().items() if kind.is_decimal()}).reset_index(drop=True)
 
 
 def open_table(reference: str, *, name: str, data_folder: Path, memory_limit: str = MEMORY_LIMIT) -> TableSource:

@@ -290,3 +290,22 @@ def test_without_a_label_column_in_production_the_loss_is_unavailable_and_says_s
     drop = one(assessed(people(), people(seed=3).drop(columns="paid"), tmp_path), "performance_drop", None)
     assert drop.state is State.UNAVAILABLE
     assert "no label column" in str(drop.note)
+
+
+def test_labels_that_production_codes_in_another_way_are_refused_and_not_taken_for_the_other_class(tmp_path: Path) -> None:
+    later = people(seed=3)
+    later["paid"] = later["paid"].map({0: "0.", 1: "1."})
+    with pytest.raises(DataError, match=r"production table are not coded alike.*'0\.'.*Code column 'paid' as in the evaluation table"):
+        assessed(people(), later, tmp_path)
+
+
+def test_a_column_of_many_values_cannot_change_all_of_them_unseen() -> None:
+    """The two hundred categories that are shown hold a sixtieth of the rows; the rest was one bin, whatever was in it."""
+    before = pd.DataFrame({"town": [f"town {number}" for number in np.repeat(np.arange(12_000), 2)]})
+    moved = compared(before, before.assign(town=lambda frame: "new " + frame["town"]))
+    assert one(moved, "psi", "town").value > 1
+    assert column(moved, "town")["bins"][-1] == "(new categories)"
+    same = compared(before, before)
+    assert one(same, "psi", "town").value < 0.01
+    keys = [pd.DataFrame({"town": [f"{side} {number}" for number in range(5_000)]}) for side in ("a", "b")]
+    assert one(compared(*keys), "psi", "town").value < 0.25, "values that never repeat are unseen without any drift"

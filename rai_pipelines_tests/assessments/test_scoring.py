@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,15 @@ import pandas as pd
 import pytest
 
 from rai_pipelines.assessments import scoring
-from rai_pipelines.assessments.base import AuditContext
+from rai_pipelines.assessments.base import AuditContext, run_assessment
+from rai_pipelines.assessments.fairness.bias import assess_bias
+from rai_pipelines.assessments.fairness.lattice import BiasParameters
 from rai_pipelines.assessments.scoring import scored_evaluation
 from rai_pipelines.errors import DataError, ModelError, ModelMissing
+from rai_pipelines.evidence.model import Status
 from rai_pipelines.subjects.datasheet import parse_datasheet
+from rai_pipelines.subjects.model_files import CheckedModel
+from rai_pipelines.subjects.model_formats import Query
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.subject import Subject
 
@@ -94,8 +100,8 @@ def test_a_model_without_scores_gives_decisions_alone(tmp_path: Path) -> None:
 
 
 def test_declared_decisions_are_taken_from_the_table_without_a_model(tmp_path: Path) -> None:
-    scored = scored_evaluation(context(tmp_path, None, datasheet=DATASHEET.replace("label: y", "label: y, prediction: y, score: x")))
-    assert (scored.source.name, scored.prediction_column, scored.score_column) == ("evaluation", "y", "x")
+    scored = scored_evaluation(context(tmp_path, None, datasheet=DATASHEET.replace("label: y", "label: y, prediction: secret, score: x")))
+    assert (scored.source.name, scored.prediction_column, scored.score_column) == ("evaluation", "secret", "x")
     with pytest.raises(DataError, match="no column 'decision'"):
         scored_evaluation(context(tmp_path, None, datasheet=DATASHEET.replace("label: y", "label: y, prediction: decision")))
 
@@ -124,3 +130,30 @@ def test_an_empty_table_and_an_absent_feature_are_refused(tmp_path: Path) -> Non
 
 def test_no_path_of_this_machine_is_in_the_reference(tmp_path: Path) -> None:
     assert str(tmp_path) not in scored_evaluation(context(tmp_path, Threshold())).source.reference
+
+
+def test_decimals_reach_the_model_as_numbers(tmp_path: Path) -> None:
+    asked = context(tmp_path, Threshold())
+    frame = pd.read_parquet(tmp_path / "rows.parquet")
+    frame["x"] = [Decimal(f"{value:.3f}") for value in frame["x"]]
+    frame.to_parquet(tmp_path / "rows.parquet")
+    scored = scored_evaluation(asked)
+    decisions = scored.source.run(scored.source.table())["rai_prediction"]
+    assert (decisions == (frame["x"].astype(float) > 0)).all()
+
+
+class Careless(Threshold):
+    """Says what it could not convert, as scikit-learn does."""
+
+    def predict(self, frame: pd.DataFrame) -> np.ndarray:
+        raise ValueError(f"could not convert string to float: 'Jane Doe 536-22-1234' in column 'x' of {len(frame)} rows")
+
+
+def test_what_a_library_quotes_of_the_data_is_not_in_the_evidence(tmp_path: Path) -> None:
+    evidence, _ = run_assessment("bias_assessment", assess_bias, context(tmp_path, Careless()), BiasParameters(), inputs=())
+    assert evidence.status is Status.ERROR
+    assert "could not convert string to float: '…' in column 'x'" in str(evidence.reason)
+    assert "Jane" not in str(evidence.reason)
+    checked = CheckedModel(Query("careless", None, None, Careless().predict, None), ("x",), "1", "model.skops")
+    with pytest.raises(ModelError, match=r"fails on 2 rows .*float: '…' in column 'x'"):
+        checked.predict(pd.DataFrame({"x": ["Jane Doe", "1"]}))

@@ -38,7 +38,7 @@ class Says(Model):
     """Raises the text that `find` returns: the way out for what a model sees inside."""
 
     def misbehave(self, rows: int) -> None:
-        raise RuntimeError(self.find())
+        raise RuntimeError(self.find().translate(str.maketrans("'\"`", "|||")))  # of what is quoted nothing would be told
 
     def find(self) -> str:
         raise NotImplementedError

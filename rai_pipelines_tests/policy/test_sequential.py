@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from rai_pipelines.policy.sequential import alpha_at_look
+from rai_pipelines.policy.sequential import alpha_at_look, look_at
 
 
 @given(st.floats(0.001, 0.2), st.integers(2, 366), st.integers(1, 2_000))
@@ -38,3 +38,10 @@ def test_a_year_of_monthly_audits_of_an_innocent_model_fails_at_most_alpha_of_mo
 def test_looks_are_counted_from_one() -> None:
     with pytest.raises(ValueError, match="counted from 1"):
         alpha_at_look(0.05, 0, looks_per_year=12)
+
+
+@pytest.mark.parametrize(
+    ("tables", "look"), [([], 1), (["a"], 1), (["a", "a"], 1), (["a", "b"], 2), (["a", "b", "a"], 1), (["a", "b", "c", "b"], 2), (["a", None], 2)]
+)
+def test_a_table_that_is_judged_again_keeps_its_look(tables: list[str | None], look: int) -> None:
+    assert look_at(tables) == look

@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control, norm
 
+from rai_pipelines.assessments.statistics.proportions import ratio_of_proportions
 from rai_pipelines.evidence.model import State
 from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines.policy.three_state import Band, Judged, decisive_n, holm, judge_exact, judge_family, p_outside
@@ -102,4 +104,63 @@ def test_a_rate_of_zero_fails_by_its_interval_and_not_by_being_zero() -> None:
 
 
 def test_no_number_of_rows_decides_a_value_on_the_threshold() -> None:
-    assert decisive_n(ratio(0.8, 0.1), BAND) is None
+    assert decisive_n(ratio(0.8, 0.1), BAND, alpha=0.05) is None
+
+
+@pytest.mark.parametrize(("selected", "alpha", "others"), [(0.255, 0.025, 0), (0.219, 0.025, 4), (0.219, 0.0018, 4), (0.35, 0.025, 4)])
+def test_the_rows_that_would_decide_do_decide_and_fewer_do_not(selected: float, alpha: float, others: int) -> None:
+    """Impact ratios of 0.85, 0.73 (at two looks, in families of five) and 1.17 against a reference of 0.30; the shares stay, the rows grow."""
+
+    def at(n: int):
+        first, second = (round(selected * n), n), (round(0.3 * n), n)
+        found = ratio_of_proportions(first, second, 0.9)
+        assert found is not None
+        item = figure(
+            "impact_ratio",
+            found.value,
+            found.interval.low,
+            found.interval.high,
+            scale="log",
+            standard_error=found.standard_error,
+            n=2 * n,
+            denominator=n,
+        )
+        return judged(item, *(ratio(1.0, 0.02) for _ in range(others)), alpha=alpha)[0]
+
+    needed = at(200).decisive_n
+    assert at(200).status is FindingStatus.INCONCLUSIVE
+    assert needed is not None
+    assert at(round(1.1 * needed)).status in {FindingStatus.PASS, FindingStatus.FAIL}
+    assert at(round(0.85 * needed)).status is FindingStatus.INCONCLUSIVE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("selected", "reference", "alpha"), [(0.219, 0.30, 0.025), (0.51, 0.60, 0.025), (0.15, 0.20, 0.0018), (0.255, 0.30, 0.025)])
+def test_new_samples_of_the_stated_size_decide_about_every_other_time(selected: float, reference: float, alpha: float) -> None:
+    """Two ratios outside, two inside, in families of five: the stated number supposes that the value stays, which a new sample's does not."""
+
+    def at(first: int, second: int, n: int):
+        found = ratio_of_proportions((first, n), (second, n), 0.9)
+        assert found is not None
+        return figure(
+            "impact_ratio",
+            found.value,
+            found.interval.low,
+            found.interval.high,
+            scale="log",
+            standard_error=found.standard_error,
+            n=2 * n,
+            denominator=n,
+        )
+
+    others = [at(3_000, 3_000, 10_000)] * 4
+    needed = judged(at(round(300 * selected), round(300 * reference), 300), *others, alpha=alpha)[0].decisive_n
+    assert needed is not None
+    random, decided = np.random.default_rng(3), {}
+    for times in (1, 2):
+        n = times * needed
+        drawn = zip(random.binomial(n, selected, 600).tolist(), random.binomial(n, reference, 600).tolist(), strict=True)
+        statuses = [judged(at(first, second, n), *others, alpha=alpha)[0].status for first, second in drawn]
+        decided[times] = sum(status in {FindingStatus.PASS, FindingStatus.FAIL} for status in statuses) / 600
+    assert 0.45 < decided[1] < 0.65
+    assert 0.72 < decided[2] < 0.95

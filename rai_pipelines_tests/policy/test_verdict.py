@@ -25,7 +25,7 @@ def good_evidence(risk_class: str = "limited") -> dict[str, Evidence]:
             details={"risk_class": risk_class, "release_class": "internal"},
         ),
         evidence("model_scan", figure("dangerous_files", 0), figure("suspicious_files", 0), figure("not_scannable_files", 0)),
-        evidence("data_validation", figure("expectations_failed_critical", 0)),
+        evidence("data_validation", figure("expectations_failed_critical", 0), figure("label_leakage_auc", 0.7, attribute="income")),
         evidence(
             "anonymization_check",
             figure("direct_identifier_columns", 0),

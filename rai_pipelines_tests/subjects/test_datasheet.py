@@ -75,3 +75,19 @@ def test_a_column_that_the_task_s_figures_would_leave_out_is_refused(task: str, 
     text = GOOD.replace("columns:\n", f"task: {task}\ncolumns:\n  {column}\n")
     with pytest.raises(DatasheetError, match=said):
         parse_datasheet(text, source="datasheet.yaml")
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ("  prediction: y\n", "every row would be right"),
+        ("  score: y\n", "every row would be right"),
+        ("", "joins intersections"),
+    ],
+)
+def test_parts_that_would_make_every_model_look_fair_are_refused(columns: str, said: str) -> None:
+    text = GOOD.replace("  label: y\n", f"  label: y\n{columns}")
+    if not columns:
+        text = text.replace("    sex: {reference: 1}", "    race × sex: {reference: 1}")
+    with pytest.raises(DatasheetError, match=said):
+        parse_datasheet(text, source="datasheet.yaml")

@@ -157,3 +157,17 @@ def _nearly(shift: NumericShift | CategoryShift) -> object:
         __hash__ = None  # type: ignore[assignment]
 
     return Nearly()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "infinite"),
+    [([0.0, 5e-324, 1e-310], [0.0, 1e-310, 1e-310], (0, 0)), ([1e308, -1e308, 1.0, 2.0], [1.0, 3.0, -1.7e308], (2, 1))],
+)
+def test_numbers_at_the_ends_of_what_a_double_holds_are_compared_or_counted_as_infinite(
+    first: list[float], second: list[float], infinite: tuple[int, int]
+) -> None:
+    found = numbers(first, second)
+    kept = [[value for value in values if abs(value) < 8e307] for values in (first, second)]
+    assert found.infinite == infinite
+    assert found.ks == pytest.approx(stats.ks_2samp(*kept).statistic, abs=1e-12)
+    assert found.wasserstein == pytest.approx(stats.wasserstein_distance(*kept), rel=1e-6, abs=1e-300)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rai_pipelines.errors import DataError
 from rai_pipelines.tables.contingency import as_outcome, bin_names, count_groups, group_name
+from rai_pipelines.tables.outcomes import count_classes
 from rai_pipelines.tables.source import TableSource, open_table
 
 
@@ -136,3 +137,31 @@ def test_every_row_is_counted_once_in_any_order(tmp_path: Path, rows: list[tuple
     shuffled = count_groups(opened(pd.DataFrame(rows, columns=["g", "y", "p"]).astype({"y": "Int64"}), tmp_path), **count)
     assert forward["count"].sum() == len(rows)
     pd.testing.assert_frame_equal(forward, shuffled)
+
+
+@pytest.mark.parametrize("column", ["labels", "facts"])
+def test_a_column_of_lists_or_structures_is_no_group_and_no_outcome(tmp_path: Path, column: str) -> None:
+    frame = pd.DataFrame({"labels": [["a"], ["b"]], "facts": [{"k": 1}, {"k": 2}], "y": [1, 0], "p": [0, 1]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    source = open_table("t.parquet", name="t", data_folder=tmp_path)
+    for parts in ({"attributes": [column], "label": "y"}, {"attributes": ["y"], "label": column}):
+        with pytest.raises(DataError, match=f"'{column}' holds lists or structures"):
+            count_groups(source, bins={}, prediction="p", favourable="1", **parts)
+
+
+def test_a_name_that_reads_as_an_intersection_and_a_label_that_is_the_prediction_are_refused(tmp_path: Path) -> None:
+    pd.DataFrame({"race × sex": ["a", "b"], "y": [1, 0], "p": [0, 1]}).to_parquet(tmp_path / "t.parquet")
+    source = open_table("t.parquet", name="t", data_folder=tmp_path)
+    with pytest.raises(DataError, match="cannot be called 'race × sex'"):
+        count_groups(source, attributes=["race × sex"], bins={}, label="y", prediction="p", favourable="1")
+    with pytest.raises(DataError, match="every row would be right"):
+        count_groups(source, attributes=["y"], bins={}, label="p", prediction="p", favourable="1")
+
+
+def test_an_error_about_a_column_of_many_values_repeats_none_of_them(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"g": ["a"] * 30, "y": [0, 1] * 15, "p": [f"person{number}@example.org" for number in range(30)]})
+    with pytest.raises(DataError, match="'p' has 30 classes, not two") as caught:
+        count_groups(opened(frame, tmp_path), attributes=["g"], bins={}, label="y", prediction="p", favourable="1")
+    with pytest.raises(DataError, match="none of the declared classes") as unknown:
+        count_classes(opened(frame, tmp_path), attributes=["g"], bins={}, label=None, prediction="p", classes=["a", "b", "c"])
+    assert "person" not in str(caught.value) + str(unknown.value)

@@ -10,6 +10,7 @@ import pytest
 
 from rai_pipelines.errors import DataError
 from rai_pipelines.tables.outcomes import count_above_median, count_classes, one_vs_rest, residual_moments
+from rai_pipelines.tables.ranks import score_groups
 from rai_pipelines.tables.source import TableSource, open_table
 
 CLASSES = ("a", "b", "c")
@@ -54,7 +55,7 @@ def test_one_class_against_the_rest_is_a_binary_table(tmp_path: Path) -> None:
 def test_a_value_that_is_no_declared_class_is_named(tmp_path: Path, column: str) -> None:
     frame = people()
     frame.loc[3, column] = "z"
-    with pytest.raises(DataError, match=f"'{column}' has values that are none of the declared classes: 'z'"):
+    with pytest.raises(DataError, match=f"'{column}' has values that are none of the declared classes .found 'z'"):
         count_classes(opened(frame, tmp_path), attributes=["sex"], bins={}, label="y", prediction="p", classes=CLASSES)
 
 
@@ -94,3 +95,33 @@ def test_an_infinite_prediction_is_refused(tmp_path: Path) -> None:
     frame.loc[0, "said"] = np.inf
     with pytest.raises(DataError, match="1 rows have no prediction, or an infinite one"):
         residual_moments(opened(frame, tmp_path), attributes=["sex"], bins={}, label="price", prediction="said")
+
+
+@pytest.mark.parametrize("task", ["classes", "median", "residuals"])
+def test_an_amount_is_not_a_group_for_any_task_until_it_has_bins(tmp_path: Path, task: str) -> None:
+    frame = people(2_400).assign(income=np.arange(2_400) // 2)
+    frame.to_parquet(tmp_path / "t.parquet")
+    source = open_table("t.parquet", name="evaluation", data_folder=tmp_path)
+
+    def count(bins: dict[str, tuple[float, ...]]) -> pd.DataFrame:
+        where = {"attributes": ["sex", "income"], "bins": bins}
+        if task == "classes":
+            return count_classes(source, label="y", prediction="p", classes=CLASSES, **where)
+        if task == "median":
+            return count_above_median(source, label="hired", score="score", favourable="1", **where)[0]
+        return residual_moments(source, label="price", prediction="said", **where)
+
+    with pytest.raises(DataError, match=r"'income' has more distinct values than the 1,000 that can be groups.*Declare bins for 'income'"):
+        count({})
+    assert set(count({"income": (0, 600, 1_200)})["income"]) == {"[0, 600)", "[600, 1200)"}
+
+
+@pytest.mark.parametrize("hired", [["no", "yes"], ["0", "1", "2"]])
+def test_a_label_of_other_classes_is_refused_beside_scores_too(tmp_path: Path, hired: list[str]) -> None:
+    frame = people().assign(hired=lambda rows: np.resize(hired, len(rows)))
+    frame.to_parquet(tmp_path / "t.parquet")
+    source = open_table("t.parquet", name="evaluation", data_folder=tmp_path)
+    asked = {"attributes": ["sex"], "bins": {}, "label": "hired", "score": "score", "favourable": "1"}
+    for count in (count_above_median, score_groups):
+        with pytest.raises(DataError, match=r"'hired' needs two classes, one of them the favourable outcome '1'"):
+            count(source, **asked)

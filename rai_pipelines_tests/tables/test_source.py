@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rai_pipelines.errors import DataError
@@ -111,11 +115,13 @@ def test_a_memory_limit_makes_a_large_grouping_spill_instead_of_fail(tmp_path: P
     numbers.to_parquet(tmp_path / "numbers.parquet")
     source = open_table("numbers.parquet", name="training", data_folder=tmp_path, memory_limit="160MB")
     watched: set[str] = set()
+    modes: set[str] = set()
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(0.02):
-            watched.update(path.name for path in tmp_path.glob("rai-duckdb-*"))
+            watched.update(path.parent.name for path in tmp_path.glob("rai-duckdb-*/*"))
+            modes.update(oct(path.stat().st_mode & 0o777) for path in tmp_path.glob("rai-duckdb-*"))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -125,7 +131,11 @@ def test_a_memory_limit_makes_a_large_grouping_spill_instead_of_fail(tmp_path: P
         done.set()
         watcher.join()
     assert len(watched) == 1, "the table did not need to spill, so that nothing was shown"
+    assert modes == {"0o700"}, "rows that spill are for nobody else to read"
     assert source.table().get_backend().settings["memory_limit"].startswith("152.")  # DuckDB answers in MiB
+    del source
+    gc.collect()
+    assert not list(tmp_path.glob("rai-duckdb-*")), "the folder goes with the engine"
 
 
 @pytest.mark.parametrize("limit", ["much", "-1GB", "80%", "2GB; INSTALL httpfs", ""])
@@ -143,3 +153,12 @@ def test_a_sample_of_a_file_is_in_table_order_and_follows_from_the_seed(tmp_path
     pd.testing.assert_frame_equal(drawn[0], drawn[1])
     assert drawn[0]["id"].is_monotonic_increasing and drawn[0]["id"].is_unique
     assert drawn[0]["id"].tolist() != drawn[2]["id"].tolist()
+
+
+def test_decimals_of_a_sample_are_doubles_with_their_order(tmp_path: Path) -> None:
+    amounts = pa.array([Decimal("2.50"), None, Decimal("-1.25")], pa.decimal128(12, 2))
+    pq.write_table(pa.table({"amount": amounts, "n": [1, 2, 3]}), tmp_path / "t.parquet")
+    for rows in (10, 2):
+        drawn = open_table("t.parquet", name="training", data_folder=tmp_path).sample(rows, seed=1)
+        assert drawn["amount"].dtype == np.float64
+    assert open_table("t.parquet", name="training", data_folder=tmp_path).sample(10, seed=1)["amount"].fillna(0).tolist() == [2.5, 0, -1.25]

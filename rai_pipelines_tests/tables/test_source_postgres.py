@@ -277,3 +277,12 @@ def test_a_password_in_an_address_with_the_table_in_its_path_is_in_no_error(data
 
 def test_a_server_that_is_not_there_is_said_within_seconds() -> None:
     assert "does not answer" in message("postgresql://127.0.0.1:1/people::people", Path("unused"))
+
+
+@pytest.mark.parametrize("kind", ["integer", "double precision", "timestamp", "date"])
+def test_a_value_that_a_query_cannot_convert_is_not_repeated(database: Database, kind: str) -> None:
+    source = database.open(f"SELECT ('Ja' || 'ne Doe ' || age)::{kind} AS x FROM people")
+    with pytest.raises(DataError) as caught:
+        source.run(source.table().x.max())
+    assert "…" in str(caught.value)
+    assert "Jane" not in str(caught.value)

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from rai_pipelines.assessments.explanations.libraries import installed, library
+from rai_pipelines.errors import without_values
 from rai_pipelines.subjects.subject import Tables
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _by_weights(estimator: Any, rows: np.ndarray, background: np.ndarray, place:
 
 
 def _why(estimator: Any, error: Exception) -> str:
-    return f"{type(estimator).__name__}: {(str(error).strip().splitlines() or [type(error).__name__])[0][:200]}"
+    return f"{type(estimator).__name__}: {without_values((str(error).strip().splitlines() or [type(error).__name__])[0][:200])}"
 
 
 def _side(values: np.ndarray, expected: Any, place: int | None, *, whole: float) -> tuple[np.ndarray, float]:

@@ -6,11 +6,14 @@ Small groups are disclosed as insufficient and never compared, so they can neith
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from rai_pipelines.assessments.base import AuditContext, Measured
-from rai_pipelines.assessments.fairness.groups import JOIN, GroupCounts, group_counts
+from rai_pipelines.assessments.fairness.groups import GroupCounts, group_counts, negatives, positives
 from rai_pipelines.assessments.fairness.lattice import BiasParameters, measure_tables
 from rai_pipelines.assessments.fairness.multiclass import measure_multiclass
 from rai_pipelines.assessments.fairness.regression import measure_regression
@@ -68,7 +71,7 @@ def _of_decisions(sheet: Datasheet, scored: Scored, parameters: BiasParameters, 
         _of_tables(tables, sheet, parameters, seed),
         scored.source,
         scored.score_column,
-        labelled=tables[0].labelled,
+        tables=tables,
         sheet=sheet,
         parameters=parameters,
     )
@@ -91,7 +94,7 @@ def _of_scores(context: AuditContext, parameters: BiasParameters) -> Measured:
     )
     tables = group_counts(counts, list(columns.protected_attributes), depth=_depth(sheet, parameters))
     measured = _of_tables(tables, sheet, parameters, context.seed)
-    measured = _with_scores(measured, context.table("evaluation"), columns.score, labelled=tables[0].labelled, sheet=sheet, parameters=parameters)
+    measured = _with_scores(measured, context.table("evaluation"), columns.score, tables=tables, sheet=sheet, parameters=parameters)
     measured = replace(measured, details={**measured.details, "selected_means": f"a score above the median of all rows, {median:.9g}"})
     return _with_regulators(measured, tables, sheet, parameters, "scoring_rate")
 
@@ -108,7 +111,13 @@ def _of_classes(sheet: Datasheet, scored: Scored, parameters: BiasParameters, se
         weight=columns.weight,
     )
     return measure_multiclass(
-        counts, classes=columns.classes, attributes=_references(sheet), parameters=parameters, seed=seed, depth=_depth(sheet, parameters)
+        counts,
+        classes=columns.classes,
+        attributes=_references(sheet),
+        parameters=parameters,
+        seed=seed,
+        depth=_depth(sheet, parameters),
+        labels=_labels(sheet),
     )
 
 
@@ -127,12 +136,11 @@ def _of_numbers(sheet: Datasheet, scored: Scored, parameters: BiasParameters) ->
 
 
 def _of_tables(tables: list[GroupCounts], sheet: Datasheet, parameters: BiasParameters, seed: int) -> Measured:
-    labels = {name: attribute.labels for name, attribute in sheet.columns.protected_attributes.items()}
-    return measure_tables(tables, attributes=_references(sheet), parameters=parameters, seed=seed, labels=labels)
+    return measure_tables(tables, attributes=_references(sheet), parameters=parameters, seed=seed, labels=_labels(sheet))
 
 
 def _with_scores(
-    measured: Measured, source: TableSource, score: str | None, *, labelled: int, sheet: Datasheet, parameters: BiasParameters
+    measured: Measured, source: TableSource, score: str | None, *, tables: list[GroupCounts], sheet: Datasheet, parameters: BiasParameters
 ) -> Measured:
     """With the figures of the scores, where there are scores and labels."""
     columns = sheet.columns
@@ -151,8 +159,15 @@ def _with_scores(
         favourable=columns.favourable_outcome,
         strict=False,
     )
-    found = measure_scores(groups, tuple(columns.protected_attributes), parameters)
-    details = {**measured.details, "labelled_rows_without_score": labelled - groups[0].rows}
+    labelled = {
+        counted.attribute: {
+            group: (int(good), int(bad)) for group, good, bad in zip(counted.groups, positives(counted.cells), negatives(counted.cells), strict=True)
+        }
+        for counted in tables
+        if len(counted.parts) == 1
+    }
+    found = measure_scores(groups, tuple(columns.protected_attributes), parameters, labelled=labelled)
+    details = {**measured.details, "labelled_rows_without_score": tables[0].labelled - groups[0].rows}
     return replace(measured, measurements=(*measured.measurements, *found), details=details)
 
 
@@ -162,14 +177,21 @@ def _with_regulators(measured: Measured, tables: list[GroupCounts], sheet: Datas
 
 
 def _with_units(counted: GroupCounts, found: UnitMoments) -> GroupCounts:
-    """The table with the moments of its units, in the order of its groups."""
-    names = [JOIN.join(row) for row in found.groups.astype(str).itertuples(index=False)]
-    order = [names.index(group) for group in counted.groups]
-    return replace(counted, mass=found.mass[order], moments=found.moments[order], units=found.units[order])
+    """The table with the moments of its units, in the order of its groups. Raw values that carry one name are one group, as in the counts."""
+    places: dict[tuple[str, ...], list[int]] = {}
+    for position, row in enumerate(found.groups.astype(str).itertuples(index=False, name=None)):
+        places.setdefault(row, []).append(position)
+    order = [places[values] for values in counted.values_of_groups]
+    mass, moments, units = (np.stack([part[at].sum(axis=0) for at in order]) for part in (found.mass, found.moments, found.units))
+    return replace(counted, mass=mass, moments=moments, units=units)
 
 
 def _references(sheet: Datasheet) -> dict[str, str]:
     return {name: attribute.reference for name, attribute in sheet.columns.protected_attributes.items()}
+
+
+def _labels(sheet: Datasheet) -> dict[str, Mapping[str, str]]:
+    return {name: attribute.labels for name, attribute in sheet.columns.protected_attributes.items()}
 
 
 def _bins(sheet: Datasheet) -> dict[str, tuple[float, ...]]:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rai_pipelines.tables import contingency
+
 if TYPE_CHECKING:
     import pandas as pd
 
-JOIN = " × "  # joins the attributes of an intersection, and the groups
+JOIN = contingency.JOIN
 CELLS = 6
 TP, FN, FP, TN, SELECTED_UNLABELLED, REJECTED_UNLABELLED = range(CELLS)
 
@@ -22,7 +24,7 @@ class GroupCounts:
     """The cells of every group of one attribute or intersection; `cells` are rows and have shape (groups, 6), groups sorted by name.
 
     With weights or units: `mass` are the weights of the rows in the cells, shape (groups, 6); `moments` the sums over units of products of their
-    cells, shape (groups, 6, 6); `units` the number of units, shape (groups,), None where every row is one.
+    cells, shape (groups, 6, 6); `units` the number of units, shape (groups,), None where every row is one. `values` as `values_of_groups`.
     """
 
     attribute: str
@@ -32,6 +34,12 @@ class GroupCounts:
     mass: np.ndarray | None = None
     moments: np.ndarray | None = None
     units: np.ndarray | None = None
+    values: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def values_of_groups(self) -> tuple[tuple[str, ...], ...]:
+        """The value of each attribute in each group, in the order of `parts`; a name alone does not tell them where a value has JOIN in it."""
+        return self.values or tuple((group,) if len(self.parts) == 1 else tuple(group.split(JOIN)) for group in self.groups)
 
     @property
     def figures(self) -> np.ndarray:
@@ -46,8 +54,9 @@ class GroupCounts:
     def only(self, keep: np.ndarray) -> GroupCounts:
         """The groups where `keep`, shape (groups,), is true."""
         chosen = tuple(group for group, kept in zip(self.groups, keep, strict=True) if kept)
-        others = (None if part is None else part[keep] for part in (self.mass, self.moments, self.units))
-        return GroupCounts(self.attribute, self.parts, chosen, self.cells[keep], *others)
+        mass, moments, units = (None if part is None else part[keep] for part in (self.mass, self.moments, self.units))
+        values = tuple(value for value, kept in zip(self.values, keep, strict=True) if kept) if self.values else ()
+        return GroupCounts(self.attribute, self.parts, chosen, self.cells[keep], mass, moments, units, values)
 
 
 def lattice(attributes: Sequence[str], depth: int) -> Iterator[tuple[str, ...]]:
@@ -69,7 +78,7 @@ def group_counts(counts: pd.DataFrame, attributes: Sequence[str], *, depth: int)
     codes = {name: (numbers, np.asarray(values, dtype=object)) for name, (numbers, values) in factorized.items()}
     collapsed = []
     for parts in lattice(attributes, depth):
-        groups, position = _named(parts, codes)
+        groups, position, values = _named(parts, codes)
         shape = (len(groups), CELLS)
         cells = np.zeros(shape, dtype=np.int64)
         np.add.at(cells, (position, cell), rows)
@@ -79,7 +88,7 @@ def group_counts(counts: pd.DataFrame, attributes: Sequence[str], *, depth: int)
             np.add.at(mass, (position, cell), counts["weight"].to_numpy(dtype=float))
             np.add.at(squares, (position, cell), counts["weight_squares"].to_numpy(dtype=float))
             moments = squares[:, :, None] * np.eye(CELLS)[None]
-        collapsed.append(GroupCounts(JOIN.join(parts), parts, groups, cells, mass, moments))
+        collapsed.append(GroupCounts(JOIN.join(parts), parts, groups, cells, mass, moments, None, values))
     return collapsed
 
 
@@ -103,17 +112,17 @@ def negatives(cells: np.ndarray) -> np.ndarray:
     return np.asarray(cells[..., FP] + cells[..., TN])
 
 
-def _named(parts: Sequence[str], codes: dict[str, tuple[np.ndarray, np.ndarray]]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names of the groups that occur, sorted, and the group of each row of the table."""
+def _named(parts: Sequence[str], codes: dict[str, tuple[np.ndarray, np.ndarray]]) -> tuple[tuple[str, ...], np.ndarray, tuple[tuple[str, ...], ...]]:
+    """Names of the groups that occur, sorted; the group of each row of the table; and the values behind each name."""
     combined = np.zeros(len(codes[parts[0]][0]), dtype=np.int64)
     for part in parts:
         combined = combined * len(codes[part][1]) + codes[part][0]
     occurring, first, position = np.unique(combined, return_index=True, return_inverse=True)
-    names = [JOIN.join(str(codes[part][1][codes[part][0][row]]) for part in parts) for row in first]
-    order = sorted(range(len(occurring)), key=lambda at: names[at])
+    values = [tuple(str(codes[part][1][codes[part][0][row]]) for part in parts) for row in first]
+    order = sorted(range(len(occurring)), key=lambda at: (JOIN.join(values[at]), values[at]))
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
-    return tuple(names[at] for at in order), place[position]
+    return tuple(JOIN.join(values[at]) for at in order), place[position], tuple(values[at] for at in order)
 
 
 def _cell_of(counts: pd.DataFrame) -> np.ndarray:

@@ -20,21 +20,29 @@ MACRO = "macro_"
 
 
 def measure_multiclass(
-    counts: pd.DataFrame, *, classes: Sequence[str], attributes: Mapping[str, str], parameters: BiasParameters, seed: int, depth: int
+    counts: pd.DataFrame,
+    *,
+    classes: Sequence[str],
+    attributes: Mapping[str, str],
+    parameters: BiasParameters,
+    seed: int,
+    depth: int,
+    labels: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Measured:
     """Bias figures of a table of `count_classes`.
 
     Returns:
         The measurements of `measure_tables` for each class with `outcome` naming it; and per group `macro_<rate>`, the mean of the rate over
         all classes, INSUFFICIENT where one of them is. Its interval is the mean of the limits, which covers at least as often as they do
-        together when they are positively dependent and is wide otherwise: it is for orientation, and no control reads it.
+        together when they are positively dependent and is wide otherwise: it is for orientation, and no control reads it. A group
+        counts as insufficient in the details where it is for one class or more.
     """
     measurements: list[Measurement] = []
     details: dict[str, Any] = {"outcomes": {}}
     of_rates: dict[tuple[str, str, str], list[Measurement]] = {}
     for position, outcome in enumerate(classes):
         tables = group_counts(one_vs_rest(counts, outcome), list(attributes), depth=depth)
-        measured = measure_tables(tables, attributes=attributes, parameters=parameters, seed=seed + position)
+        measured = measure_tables(tables, attributes=attributes, parameters=parameters, seed=seed + position, labels=labels)
         shown = [item.model_copy(update={"outcome": outcome}) for item in measured.measurements]
         measurements += shown
         details["outcomes"][outcome] = dict(measured.details)
@@ -42,8 +50,22 @@ def measure_multiclass(
             if item.group is not None and item.attribute is not None:
                 of_rates.setdefault((item.metric, item.attribute, item.group), []).append(item)
     first = details["outcomes"][classes[0]]
-    details |= {name: first[name] for name in ("groups", "rows", "unlabelled_rows", "resamples", "rows_counted_as")}
+    details |= {name: first[name] for name in ("rows", "unlabelled_rows", "resamples", "rows_counted_as")}
+    details["groups"] = {name: _of_all_classes([details["outcomes"][outcome]["groups"][name] for outcome in classes]) for name in first["groups"]}
     return Measured(measurements=(*measurements, *(_macro(items, len(classes)) for items in of_rates.values())), details=details)
+
+
+def _of_all_classes(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The facts about the groups of one attribute: a group that one class leaves out of its comparisons is not wholly judged."""
+    insufficient: dict[str, int] = {}
+    few: dict[str, dict[str, int]] = {}
+    for of_class in facts:
+        insufficient |= of_class["insufficient"]
+        for rate, groups in of_class["insufficient_denominator"].items():
+            known = few.setdefault(rate, {})
+            known |= {group: min(number, known.get(group, number)) for group, number in groups.items()}
+    sorted_few = {rate: dict(sorted(groups.items())) for rate, groups in few.items()}
+    return {**facts[0], "insufficient": dict(sorted(insufficient.items())), "insufficient_denominator": sorted_few}
 
 
 def _macro(items: Sequence[Measurement], classes: int) -> Measurement:

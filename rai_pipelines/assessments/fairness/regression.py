@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SUMS = ["count", "labelled", "r1", "r2", "r3", "r4", "p1", "p2"]
 DIGITS = 12
+COMPARISONS = ("mean_residual_difference", "standardised_residual_difference", "rmse_ratio")
 
 
 def measure_regression(moments: pd.DataFrame, *, attributes: Mapping[str, str], parameters: BiasParameters, depth: int) -> Measured:
@@ -28,7 +29,8 @@ def measure_regression(moments: pd.DataFrame, *, attributes: Mapping[str, str], 
         Per group `mean_prediction`, `mean_residual` (prediction minus truth: above 0 is over-predicted) and `rmse`; per group against its reference
         (`highest`: the group with the highest mean prediction) `mean_residual_difference`, the same as `standardised_residual_difference` (in
         pooled standard deviations of the residuals: d of Cohen 1988), and `rmse_ratio`. Normal intervals; that of the root mean square error is
-        the root of the interval of the mean square, whose standard error comes from the fourth moment.
+        the root of the interval of the mean square, whose standard error comes from the fourth moment. Where no two groups can be compared
+        these are insufficient.
 
     Raises:
         DataError: a declared reference group does not occur.
@@ -45,11 +47,12 @@ def measure_regression(moments: pd.DataFrame, *, attributes: Mapping[str, str], 
         details["groups"][attribute] = {"insufficient": few, "reference": reference, "labels": {}}
         for group, row in groups.iterrows():
             measurements += _of_group((attribute, str(group)), row, centre, parameters)
-        if reference is not None and len(groups) > 1:
-            others = [group for group in groups.index if group != reference]
-            base = (reference, groups.loc[[reference]].iloc[0])
-            for group in others:
-                measurements += _against(attribute, (str(group), groups.loc[[group]].iloc[0]), base, parameters)
+        if reference is None or len(groups) < 2:
+            measurements += _not_compared(attribute, groups, reference)
+            continue
+        base = (reference, groups.loc[[reference]].iloc[0])
+        for group in (group for group in groups.index if group != reference):
+            measurements += _against(attribute, (str(group), groups.loc[[group]].iloc[0]), base, parameters)
     details["unlabelled_rows"] = details["rows"] - int(moments["labelled"].sum())
     return Measured(measurements=tuple(measurements), details=details)
 
@@ -72,13 +75,21 @@ def _of_group(named: tuple[str, str], row: pd.Series, centre: float, parameters:
     return found
 
 
+def _not_compared(attribute: str, groups: pd.DataFrame, reference: str | None) -> list[Measurement]:
+    """What stands for the comparisons of an attribute of which no two groups can be compared: no figure, and why."""
+    note = f"only one group occurs: {groups.index[0]!r}" if len(groups) < 2 else "no group has enough labelled rows to be the reference"
+    if reference is None and JOIN in attribute:
+        note = "the reference group does not occur or has too few labelled rows"
+    common: dict[str, Any] = {"attribute": attribute, "n": int(groups["count"].sum()), "state": State.INSUFFICIENT, "note": note}
+    return [Measurement(metric=name, value=None, scale="log" if name == "rmse_ratio" else "identity", **common) for name in COMPARISONS]
+
+
 def _against(attribute: str, group: tuple[str, pd.Series], reference: tuple[str, pd.Series], parameters: BiasParameters) -> list[Measurement]:
     sizes = [int(row["labelled"]) for _, row in (group, reference)]
     common: dict[str, Any] = {"attribute": attribute, "n": sum(sizes), "comparison": group[0], "reference": reference[0]}
     if min(sizes) < 2:
         note = f"too few labelled rows: {min(sizes)}"
-        names = ("mean_residual_difference", "standardised_residual_difference", "rmse_ratio")
-        return [Measurement(metric=name, value=None, denominator=min(sizes), state=State.INSUFFICIENT, note=note, **common) for name in names]
+        return [Measurement(metric=name, value=None, denominator=min(sizes), state=State.INSUFFICIENT, note=note, **common) for name in COMPARISONS]
     residuals = [_mean(row["r1"], row["r2"], n) for (_, row), n in zip((group, reference), sizes, strict=True)]
     squares = [_mean(row["r2"], row["r4"], n) for (_, row), n in zip((group, reference), sizes, strict=True)]
     error = math.hypot(residuals[0][1], residuals[1][1])

@@ -124,8 +124,9 @@ def _split(counted: GroupCounts, attributes: Mapping[str, ProtectedAttribute]) -
     not_known = [{"(missing)", *attributes[part].unknown} for part in counted.parts]
     known: list[tuple[str, int, int]] = []
     unknown: list[tuple[str, int, int]] = []
-    for name, n, taken in zip(counted.groups, rows(counted.cells).tolist(), selected(counted.cells).tolist(), strict=True):
-        is_unknown = any(part in values for part, values in zip(name.split(JOIN), not_known, strict=True))
+    sizes = zip(counted.groups, counted.values_of_groups, rows(counted.cells).tolist(), selected(counted.cells).tolist(), strict=True)
+    for name, parts, n, taken in sizes:
+        is_unknown = any(part in values for part, values in zip(parts, not_known, strict=True))
         (unknown if is_unknown else known).append((name, int(n), int(taken)))
     return known, unknown
 

@@ -14,8 +14,21 @@ GROUP_METRICS = {"auc_gap": "roc_auc", "calibration_gap": "calibration_error"}
 NOT_PROBABILITIES = "scores lie outside [0, 1]: they are not probabilities"
 
 
-def measure_scores(groups: Sequence[ScoredGroup], attributes: Sequence[str], parameters: BiasParameters) -> list[Measurement]:
+def measure_scores(
+    groups: Sequence[ScoredGroup],
+    attributes: Sequence[str],
+    parameters: BiasParameters,
+    *,
+    labelled: Mapping[str, Mapping[str, tuple[int, int]]] | None = None,
+) -> list[Measurement]:
     """Scores of the labelled rows by the groups of each attribute.
+
+    Args:
+        groups: labelled rows that have a score, as a whole and by group.
+        attributes: whose groups are compared.
+        parameters: minimum sizes and level.
+        labelled: by attribute and group the labelled rows of either outcome, scored or not. Where a group that has enough of them is not compared
+            because its scores are missing, the gap is insufficient: it is not that of all groups.
 
     Returns:
         Per group `roc_auc` and `calibration_error` (mean score minus share of favourable outcomes: above 0 the group is scored too high);
@@ -29,8 +42,30 @@ def measure_scores(groups: Sequence[ScoredGroup], attributes: Sequence[str], par
         figures = {"roc_auc": _areas(own, parameters), "calibration_error": _calibration(own, parameters) if probabilities else {}}
         for gap, metric in GROUP_METRICS.items():
             measurements += [_of_group(metric, group, figures[metric].get(str(group.group)), parameters, probabilities) for group in own]
-            measurements.append(_gap(gap, metric, attribute, figures[metric], groups=own, parameters=parameters, probabilities=probabilities))
+            measured = _gap(gap, metric, attribute, figures[metric], groups=own, parameters=parameters, probabilities=probabilities)
+            unscored = _without_scores(metric, own, (labelled or {}).get(attribute, {}), figures[metric], parameters)
+            if unscored and measured.state is State.MEASURED:
+                note = f"scores are missing for {', '.join(map(repr, unscored[:5]))}" + (f"; {measured.note}" if measured.note else "")
+                measured = measured.model_copy(update={"state": State.INSUFFICIENT, "note": note})
+            measurements.append(measured)
     return measurements
+
+
+def _without_scores(
+    metric: str,
+    groups: Sequence[ScoredGroup],
+    labelled: Mapping[str, tuple[int, int]],
+    figures: Mapping[str, Uncertain],
+    parameters: BiasParameters,
+) -> list[str]:
+    """Groups with enough labelled rows to be compared and too few of them scored."""
+    compared = {str(group.group) for group in groups if str(group.group) in figures and _enough(metric, group, parameters)}
+    enough = {
+        name
+        for name, outcomes in labelled.items()
+        if sum(outcomes) >= parameters.min_group_n and (min(outcomes) if metric == "roc_auc" else sum(outcomes)) >= parameters.min_denominator
+    }
+    return sorted(enough - compared)
 
 
 def _areas(groups: Sequence[ScoredGroup], parameters: BiasParameters) -> dict[str, Uncertain]:

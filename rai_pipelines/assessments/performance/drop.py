@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rai_pipelines.assessments.base import AuditContext
 from rai_pipelines.assessments.scoring import Scored, scored_table
 from rai_pipelines.assessments.statistics.proportions import difference_of_proportions, proportion
 from rai_pipelines.errors import DataError, ModelMissing
 from rai_pipelines.evidence.model import Measurement, State
-from rai_pipelines.tables.contingency import MAX_CELLS, as_outcome, group_name, without_nan
+from rai_pipelines.subjects.datasheet import Columns
+from rai_pipelines.tables.contingency import MAX_CELLS, as_outcome, group_name, outcome_name, spelled, told_values, without_nan
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METRIC = "performance_drop"
 
@@ -67,11 +71,32 @@ def _right_and_labelled(context: AuditContext, scored: Scored) -> tuple[int, int
     counts = scored.source.run(pairs.group_by(["y", "p"]).aggregate(n=pairs.count()).limit(MAX_CELLS + 1))
     if len(counts) > MAX_CELLS:
         raise DataError(f"column {label!r} has too many values for a label", where=scored.source.shown, hint="Correct columns.label or task")
+    _check_coding(counts, sheet.columns, scored)
     if sheet.task == "binary_classification":
         same = (as_outcome(counts["y"], favourable) == as_outcome(counts["p"], favourable)).fillna(False)
     else:
         same = counts["y"].map(group_name) == counts["p"].map(group_name)
     return int(counts.loc[same.astype(bool), "n"].sum()), int(counts["n"].sum())
+
+
+def _check_coding(counts: pd.DataFrame, columns: Columns, scored: Scored) -> None:
+    """Refuse labels and decisions that are not coded alike: what equals no class would count as the other one, and so as right.
+
+    Raises:
+        DataError: names the values.
+    """
+    if columns.classes:
+        name, wanted = group_name, set(columns.classes)
+    else:
+        name, wanted = outcome_name, {spelled(columns.favourable_outcome)}
+    seen = {name(value) for part in ("y", "p") for value in counts[part].dropna().unique()}
+    strange = sorted(seen - wanted) if columns.classes else sorted(seen) if len(seen | wanted) > 2 else []
+    if strange:
+        raise DataError(
+            f"labels and decisions of the {scored.source.name} table are not coded alike ({told_values(strange, len(strange))})",
+            where=scored.source.shown,
+            hint=f"Code column {columns.label!r} as in the evaluation table: {', '.join(map(repr, sorted(wanted)))}",
+        )
 
 
 def _figure(metric: str, figure: Any, **facts: Any) -> Measurement:

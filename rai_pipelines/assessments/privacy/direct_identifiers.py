@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rai_pipelines.tables.profile import kind_of
+from rai_pipelines.tables.profile import comparable, kind_of
 
 if TYPE_CHECKING:
     from rai_pipelines.tables.source import TableSource
@@ -128,6 +128,7 @@ def words_of(column: str) -> list[str]:
 def scan_content(source: TableSource, columns: Sequence[str], *, values: int, seed: int) -> ContentScan:
     """Run Presidio's pattern recognizers over up to `values` distinct values of each text column among `columns`.
 
+    Lists, structures, JSON and other values that are neither numbers nor times count as the texts that the engine writes of them.
     When a column has more, the ones scanned are drawn by the order of a keyed digest (MD5 of seed and value), so that they are the same on
     every machine whatever the order of rows. Recognizers are used one by one, without a language model and without the network.
 
@@ -140,7 +141,7 @@ def scan_content(source: TableSource, columns: Sequence[str], *, values: int, se
     scanned: dict[str, tuple[int, int]] = {}
     partial = []
     for column in columns:
-        if kind_of(source.table().schema()[column]) != "text":
+        if kind_of(source.table().schema()[column]) not in {"text", "other"}:
             continue
         drawn, complete = _distinct_values(source, column, values, seed)
         rows = sum(count for _, count in drawn)
@@ -165,7 +166,7 @@ def _distinct_values(source: TableSource, column: str, values: int, seed: int) -
     import ibis
 
     md5 = ibis.udf.scalar.builtin(_md5, name="md5")
-    present = source.table().select(value=source.table()[column])
+    present = comparable(source, [column]).rename(value="c0")
     present = present.filter(present.value.notnull())
     counted = present.group_by("value").aggregate(rows=present.count())
     keyed = counted.mutate(key=md5(ibis.literal(f"{seed}:") + counted["value"]))

@@ -131,7 +131,7 @@ def _binned(column: pd.Series, is_code: bool) -> np.ndarray:
         edges = values[1:] if len(values) <= MOST_BINS else np.unique(np.quantile(finite, np.linspace(0, 1, MOST_BINS + 1)[1:-1]))
         bins = np.searchsorted(edges, np.where(missing, 0.0, numbers), side="right") + 1
     else:
-        text = column.astype(str)
+        text = column.astype(object).map(str)  # of bytes and lists too
         counts = text[~missing].value_counts()
         frequent = sorted(counts.index, key=lambda value: (-counts[value], value))[:MOST_BINS]
         bins = text.map({value: index + 1 for index, value in enumerate(frequent)}).fillna(len(frequent) + 1).to_numpy(dtype=float)

@@ -224,7 +224,9 @@ def _search_of(
         losses.append(tuple(lost))
         rows = float(counts.sum())
         bits.append(max(0.0, rows * math.log(rows) - told))
-    cells = tuple(_cells_of(source, table, keys, f"c{len(keys) + at}", coded=coded, columns=columns) for at in range(len(sensitive)))
+    cells = tuple(
+        _cells_of(source, table, keys, f"c{len(keys) + at}", coded=coded, columns=columns, most=parameters.l_target) for at in range(len(sensitive))
+    )
     allowed = math.floor(parameters.suppression_max * int(counts.sum()))
     return _Search(
         columns, counts, tuple(maps), tuple(losses), tuple(bits), cells, base, k=parameters.k_target, l_wanted=parameters.l_target, allowed=allowed
@@ -232,13 +234,26 @@ def _search_of(
 
 
 def _cells_of(
-    source: TableSource, table: ir.Table, keys: Sequence[str], value: str, *, coded: Sequence[tuple[Any, Any]], columns: Sequence[np.ndarray]
+    source: TableSource,
+    table: ir.Table,
+    keys: Sequence[str],
+    value: str,
+    *,
+    coded: Sequence[tuple[Any, Any]],
+    columns: Sequence[np.ndarray],
+    most: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Class (position in `columns`) and value code of each cell of one sensitive attribute."""
+    """Class (position in `columns`) and value code of each cell of one sensitive attribute; of a class at most `most` cells.
+
+    A class with `most` values still has them when it is merged with others: more cells would not change whether a class has that many.
+    """
+    import ibis
     import numpy as np
     import pandas as pd
 
-    frame = source.run(table.select(*keys, value).distinct())
+    distinct = table.select(*keys, value).distinct()
+    place_in_class = ibis.row_number().over(ibis.window(group_by=list(keys), order_by=value))
+    frame = source.run(distinct.mutate(place_in_class=place_in_class).filter(lambda row: row.place_in_class < most).drop("place_in_class"))
     known = pd.DataFrame({key: column for key, column in zip(keys, columns, strict=True)}).assign(position=np.arange(len(columns[0])))
     place = pd.DataFrame({key: _coded_as(frame[key], coded[index][1]) for index, key in enumerate(keys)})
     position = place.merge(known, on=list(keys), how="left", validate="many_to_one")["position"].to_numpy(dtype=np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from rai_pipelines.assessments.statistics.proportions import difference_of_propo
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.tables.column_shift import CategoryShift, NumericShift
 
-MISSING, INFINITE, OTHER, RARE = "(missing)", "(infinite)", "(other categories)", "(rare categories)"
+MISSING, INFINITE, OTHER, RARE, NEW = "(missing)", "(infinite)", "(other categories)", "(rare categories)", "(new categories)"
 NOT_CALLED = "insufficient"
 WORST_FIRST = (DriftState.DRIFTED, DriftState.INCONCLUSIVE, DriftState.STABLE)
 
@@ -203,8 +204,15 @@ def _numeric_bins(shift: NumericShift, bins: int | None) -> Binned:
 
 
 def _category_bins(shift: CategoryShift) -> Binned:
+    """Shown categories, and what is beyond them: known and new ones apart, or a column of many values could change all of them unseen.
+
+    Of the new rows beyond, those that unseen values explain without drift (see `_new_categories`) count as other ones.
+    """
     names, reference, current = ([item[part] for item in shift.categories] for part in range(3))
-    return _with_others(names, reference, current, {OTHER: shift.other, MISSING: shift.missing})
+    unshown = shift.new_rows - sum(second for _, first, second in shift.categories if first == 0)
+    unexplained = shift.new_rows - math.ceil(shift.current * shift.singletons / max(1, shift.reference))
+    new = max(0, min(unshown, unexplained))
+    return _with_others(names, reference, current, {OTHER: (shift.other[0], shift.other[1] - new), NEW: (0, new), MISSING: shift.missing})
 
 
 def _with_others(names: list[Any], reference: list[Any], current: list[Any], others: Mapping[str, tuple[int, int]]) -> Binned:
@@ -218,7 +226,7 @@ def _shown(binned: Binned, least: int) -> dict[str, Any]:
     """Bins with their counts; categories with fewer than `least` rows in both tables together are shown as one: a rare value can be a person's."""
     rows: dict[str, list[int]] = {}
     for name, first, second in zip(binned.names, binned.reference.tolist(), binned.current.tolist(), strict=True):
-        shown = RARE if first + second < least and name not in {MISSING, OTHER} else name
+        shown = RARE if first + second < least and name not in {MISSING, OTHER, NEW} else name
         pair = rows.setdefault(shown, [0, 0])
         pair[0] += first
         pair[1] += second

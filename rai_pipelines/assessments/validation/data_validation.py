@@ -128,6 +128,7 @@ def assess_data_validation(context: AuditContext, parameters: DataValidationPara
     return Measured(
         measurements=(*_totals(found.outcomes, list(tables.values())), *found.measurements),
         details={
+            "task": sheet.task,
             "expectations": [outcome.as_detail() for outcome in found.outcomes],
             "rows_validated": {
                 name: {"rows": table.rows, "of": table.rows, "by": ENGINE if table.frame is None else GREAT_EXPECTATIONS}

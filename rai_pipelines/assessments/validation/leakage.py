@@ -136,6 +136,8 @@ def _cross_fitted_auc(values: pd.Series, y: np.ndarray, generator: np.random.Gen
     import numpy as np
     import pandas as pd
 
+    if pd.api.types.is_object_dtype(values):
+        values = values.map(str, na_action="ignore")  # lists and structures are compared as texts
     codes, distinct = pd.factorize(values, use_na_sentinel=False)
     half = np.zeros(len(y), dtype=bool)
     half[generator.permutation(len(y))[: len(y) // 2]] = True

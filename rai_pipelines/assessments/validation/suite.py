@@ -12,6 +12,7 @@ from rai_pipelines.tables.profile import ColumnProfile, Scalar, TableProfile
 
 Severity = Literal["critical", "warning"]
 
+LEAST_REPEATED = 2  # rows per value of a category, on average
 LONGEST_CATEGORY = 100  # characters; longer texts are no category names
 
 
@@ -93,9 +94,10 @@ def plan(table: str, expected: Expected, found: TableProfile, training: TablePro
 
 
 def is_category(column: ColumnProfile, codes: frozenset[str]) -> bool:
-    """Whether the values of the column are a closed list of names or codes."""
+    """Whether the values of the column are a closed list of names or codes. Values that hardly repeat are no list, and may be people's."""
     named = column.kind in {"text", "boolean"} or (column.kind == "numeric" and column.name in codes)
-    return named and column.values is not None and all(len(str(value)) <= LONGEST_CATEGORY for value, _ in column.values)
+    repeats = column.kind == "boolean" or column.distincts * LEAST_REPEATED <= column.rows - column.nulls
+    return named and repeats and column.values is not None and all(len(str(value)) <= LONGEST_CATEGORY for value, _ in column.values)
 
 
 def _plan(table: str, expected: Expected, found: TableProfile, training: TableProfile | None, margins: Margins) -> Iterator[Planned]:

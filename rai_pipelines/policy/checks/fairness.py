@@ -14,6 +14,7 @@ from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conc
 from rai_pipelines.policy.three_state import Band, Judged, judge_family, p_outside
 
 SHOWN_INTERSECTIONS = 5
+INTERSECTION = " × "  # joins the attributes of an intersection; no attribute has it in its own name
 AGAINST_REFERENCE = ("impact_ratio", "rmse_ratio", "standardised_residual_difference")  # a figure for every group but the reference
 
 
@@ -147,14 +148,18 @@ def _asked(threshold: GroupFairnessThreshold, evidence: Evidence) -> dict[str, B
 def _gaps(items: list[Judged], evidence: Evidence, threshold: GroupFairnessThreshold) -> list[Figure]:
     """A figure for every metric that is asked for and not judged: missing altogether, or undecided for an attribute whose groups are too small.
 
-    Without it, an attribute of which nothing could be compared would pass by having nothing against it.
+    Without it, an attribute of which nothing could be compared would pass by having nothing against it. The attributes are those that the
+    assessment lists, whether or not it has a figure of them.
     """
     judged = {(item.measurement.metric, item.measurement.attribute) for item in items}
+    groups: Any = evidence.details.get("groups", {})
     gaps = []
     for metric, band in _asked(threshold, evidence).items():
         attributes = {item.attribute for item in evidence.find(metric) if not _is_intersection(item)}
         if not attributes:
             gaps.append(absent_figure(metric, str(band)))
+        elif None not in attributes:  # a figure without an attribute says of all of them why there is none
+            attributes |= {name for name in groups if INTERSECTION not in name}
         for attribute in sorted(str(name) for name in attributes if (metric, name) not in judged):
             gaps.append(
                 Figure(
@@ -170,7 +175,7 @@ def _gaps(items: list[Judged], evidence: Evidence, threshold: GroupFairnessThres
 
 
 def _is_intersection(measurement: Measurement) -> bool:
-    return " × " in (measurement.attribute or "")
+    return INTERSECTION in (measurement.attribute or "")
 
 
 def _too_small_a_group(measurement: Measurement) -> bool:
@@ -193,7 +198,7 @@ def _disclosure(evidence: Evidence, share_max: float) -> list[Figure]:
     figures = []
     for attribute, facts in sorted(groups.items()):
         small = facts.get("insufficient", {})
-        if not small or not total or " × " in attribute:
+        if not small or not total or INTERSECTION in attribute:
             continue
         rows = sum(int(count) for count in small.values())
         share = rows / int(total)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pydantic import BaseModel, ConfigDict, Field
 
+from rai_pipelines.evidence.model import Evidence, State
 from rai_pipelines.policy.checks.base import Check, Question, Threshold, exact_figures, label_of
-from rai_pipelines.policy.findings import Judgement, conclude
+from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conclude
 from rai_pipelines.policy.three_state import Band, judge_exact
+
+SHOWN_COLUMNS = 5
 
 
 class ByRelease(BaseModel):
@@ -51,6 +56,8 @@ def judge_anonymity(question: Question) -> Judgement:
         "t_maximum": Band(high=threshold.t_max),
     }
     figures = exact_figures(evidence, bands)
+    unscanned = [item for item in evidence.find("direct_identifier_share", group="content") if item.state is State.UNAVAILABLE]
+    figures += tuple(judge_exact("direct identifiers among the values", item, bands["direct_identifier_columns"]) for item in unscanned)
     return conclude(figures, passed="No direct identifiers, and every equivalence class is large and diverse enough")
 
 
@@ -59,12 +66,31 @@ def judge_data_valid(question: Question) -> Judgement:
     threshold: DataValidThreshold = question.threshold
     evidence = question.evidence["data_validation"]
     figures = exact_figures(evidence, {"expectations_failed_critical": Band(high=threshold.critical_failures_max)})
-    figures += tuple(
-        judge_exact(label_of(item), item, Band(high=threshold.label_leakage_auc_max))
-        for item in evidence.find("label_leakage_auc")
-        if item.value is not None and not Band(high=threshold.label_leakage_auc_max).contains(item.value)
-    )
-    return conclude(figures, passed="No critical expectation failed")
+    figures += tuple(_leakage(evidence, Band(high=threshold.label_leakage_auc_max)))
+    return conclude(figures, passed="No critical expectation failed, and no column gives the label away")
+
+
+def _leakage(evidence: Evidence, band: Band) -> Iterator[Figure]:
+    """The columns that give the label away, and one undecided figure for those of which it is not known; nothing where all are known and do not.
+
+    Other tasks than binary classification have no such figure to ask for.
+    """
+    found = evidence.find("label_leakage_auc")
+    for item in found:
+        if item.state is State.MEASURED and item.value is not None and not band.contains(item.value):
+            yield judge_exact(label_of(item), item, band)
+    unknown = [item for item in found if item.state is not State.MEASURED]
+    if evidence.details.get("task", "binary_classification") != "binary_classification":
+        note = f"leakage is measured for two classes only; the task is {evidence.details['task']}"
+        yield Figure(
+            label="label leakage", metric="label_leakage_auc", value=None, threshold=str(band), status=FindingStatus.NOT_APPLICABLE, note=note
+        )
+    elif unknown or not found:
+        columns = ", ".join(str(item.attribute) for item in unknown[:SHOWN_COLUMNS] if item.attribute)
+        note = (f"not known for {len(unknown)} columns ({columns}): " if columns else "") + (
+            str(unknown[0].note) if unknown else "not in the evidence"
+        )
+        yield Figure(label="label leakage", metric="label_leakage_auc", value=None, threshold=str(band), status=FindingStatus.INCONCLUSIVE, note=note)
 
 
 CHECKS = (

@@ -102,13 +102,30 @@ LEAD_OF_TASK = {"regression": "r_squared", "scoring": "auc_over_chance"}
 
 
 def judge_accuracy(question: Question) -> Judgement:
-    """The interval of the lead over the task's baseline has to lie above the threshold."""
+    """The interval of the lead over the task's baseline has to lie above the threshold, and above zero: being as good is not being better.
+
+    A model that always gives the majority class has a lead of exactly zero, without any uncertainty.
+    """
     threshold: AccuracyThreshold = question.threshold
     evidence = question.evidence["performance_report"]
     lead = LEAD_OF_TASK.get(str(evidence.details.get("task")), "accuracy_over_majority")
     items = [Judged(LEADS[lead], item, Band(low=threshold.accuracy_over_majority_min)) for item in evidence.find(lead)]
-    figures = _or_missing(judge_family(items, alpha=question.alpha), lead)
-    return conclude(figures, passed="The model is better than doing nothing clever")
+    figures = tuple(_better(figure) for figure in judge_family(items, alpha=question.alpha))
+    return conclude(_or_missing(figures, lead), passed="The model is better than doing nothing clever")
+
+
+def _better(figure: Figure) -> Figure:
+    interval = figure.interval
+    if figure.status is not FindingStatus.PASS or interval is None or interval.low > 0:
+        return figure
+    beaten = interval.high <= 0
+    return figure.model_copy(
+        update={
+            "status": FindingStatus.FAIL if beaten else FindingStatus.INCONCLUSIVE,
+            "threshold": "above 0",
+            "note": "no better than its trivial baseline" if beaten else "it may be no better than its trivial baseline",
+        }
+    )
 
 
 def _or_missing(figures: tuple[Figure, ...], metric: str) -> tuple[Figure, ...]:

@@ -15,9 +15,10 @@ from rai_pipelines.assessments.base import Measured
 from rai_pipelines.assessments.fairness.lattice import BiasParameters
 from rai_pipelines.assessments.fairness.multiclass import measure_multiclass
 from rai_pipelines.assessments.fairness.regression import measure_regression
+from rai_pipelines.errors import DataError
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.tables.outcomes import count_classes, residual_moments
-from rai_pipelines.tables.source import open_table
+from rai_pipelines.tables.source import open_table, table_of
 
 CLASSES = ("high", "low", "mid")
 QUICK = BiasParameters(resamples=300)
@@ -133,3 +134,33 @@ def test_intervals_of_the_root_mean_square_error_and_its_ratio_cover() -> None:
             assert interval is not None
             covered[metric] += interval.low <= truth <= interval.high
     assert min(covered.values()) / trials >= 0.86  # of a stated 90 %
+
+
+def test_a_group_that_only_a_rare_class_leaves_out_is_disclosed_as_insufficient() -> None:
+    """60 people of the group are enough for the frequent classes; 6 of them are of the rare one, which was looked up nowhere before."""
+    frame = pd.DataFrame({"sex": np.repeat(["f", "m"], [60, 2_000]), "y": np.tile(["high"] * 5 + ["low"] * 4 + ["mid"], 206)})
+    counts = count_classes(table_of(frame.assign(p=frame["y"]), name="t"), attributes=["sex"], bins={}, label="y", prediction="p", classes=CLASSES)
+    measured = measure_multiclass(
+        counts, classes=CLASSES, attributes={"sex": "m"}, parameters=QUICK, seed=1, depth=1, labels={"sex": {"f": "women", "m": "men"}}
+    )
+    facts = measured.details["groups"]["sex"]
+    assert facts["insufficient"] == {"f": 60}
+    assert facts["insufficient_denominator"]["true_positive_rate"] == {"f": 6}
+    assert facts["labels"] == {"f": "women", "m": "men"}
+
+
+@pytest.mark.parametrize(("frame_of", "reference", "why"), [("one", "m", "only one group occurs: 'm'"), ("few", "highest", "enough labelled rows")])
+def test_a_regression_says_of_an_attribute_that_nothing_could_be_compared(frame: pd.DataFrame, frame_of: str, reference: str, why: str) -> None:
+    rows = frame[frame["sex"] == "m"] if frame_of == "one" else frame.head(40)
+    moments = residual_moments(table_of(rows, name="t"), attributes=["sex"], bins={}, label="v", prediction="w")
+    measured = measure_regression(moments, attributes={"sex": reference}, parameters=QUICK, depth=1)
+    for metric in ("rmse_ratio", "standardised_residual_difference", "mean_residual_difference"):
+        item = only(measured, metric)
+        assert item.state is State.INSUFFICIENT
+        assert item.value is None
+        assert why in str(item.note)
+
+
+def test_an_attribute_with_the_name_of_a_sum_is_refused(frame: pd.DataFrame) -> None:
+    with pytest.raises(DataError, match="cannot be called 'r2'"):
+        residual_moments(table_of(frame.rename(columns={"sex": "r2"}), name="t"), attributes=["r2"], bins={}, label="v", prediction="w")

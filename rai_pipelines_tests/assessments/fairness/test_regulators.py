@@ -74,3 +74,13 @@ def test_the_datasheet_asks_for_both_tables_and_the_crossed_one() -> None:
     shallow = regulator_tables(group_counts(counts, ["race", "sex"], depth=1), scope, attributes, level=0.9)
     assert shallow["nyc_local_law_144"]["intersectional"].startswith("not measured")
     assert regulator_tables([], FairnessScope(), attributes, level=0.9) == {}
+
+
+def test_a_category_may_have_the_sign_of_intersections_in_its_name() -> None:
+    rows = [("f", "A × B", 1), ("f", "C", 1), ("m", "A × B", 0), ("m", "(missing)", 1), ("m", "C", 1)]
+    counts = pd.DataFrame(rows, columns=["sex", "race", "prediction"]).assign(label=pd.array([pd.NA] * 5, dtype="Int64"), count=100)
+    tables = group_counts(counts, ["sex", "race"], depth=2)
+    assert tables[2].values_of_groups[0] == ("f", "A × B")
+    found = local_law_144_table(tables[2], {"sex": ProtectedAttribute(), "race": ProtectedAttribute()}, level=0.9)
+    assert [entry["category"] for entry in found["rows"]] == ["f × A × B", "f × C", "m × A × B", "m × C"]
+    assert found["unknown"] == {"n": 100, "selected": 100}

@@ -32,7 +32,8 @@ def measured(frame: pd.DataFrame, folder: Path) -> list[Measurement]:
     frame.to_parquet(folder / "rows.parquet")
     source = open_table("rows.parquet", name="evaluation", data_folder=folder)
     groups = score_groups(source, attributes=["group"], bins={}, label="y", score="score", favourable="1", strict=False)
-    return measure_scores(groups, ["group"], PARAMETERS)
+    outcomes = frame.groupby("group")["y"].agg(lambda y: (int(y.sum()), int((1 - y).sum()))).to_dict()
+    return measure_scores(groups, ["group"], PARAMETERS, labelled={"group": outcomes})
 
 
 def one(found: list[Measurement], metric: str, group: str | None = None) -> Measurement:
@@ -84,6 +85,16 @@ def test_a_group_of_one_outcome_has_no_area_and_leaves_nothing_to_compare(tmp_pa
     assert one(found, "roc_auc", "b").state is State.UNDEFINED
     assert one(found, "auc_gap").state is State.INSUFFICIENT
     assert one(found, "auc_gap").value is None
+
+
+def test_a_group_whose_scores_are_missing_leaves_no_gap_between_the_others_to_pass(tmp_path: Path) -> None:
+    frame = people()
+    frame.loc[frame["group"].isin(["c"]) | (frame.index % 3 == 0), "group"] = "d"
+    frame.loc[(frame["group"] == "d") & (frame.index > 10), "score"] = np.nan
+    for gap in ("auc_gap", "calibration_gap"):
+        item = one(measured(frame, tmp_path), gap)
+        assert item.state is State.INSUFFICIENT
+        assert "scores are missing for 'd'" in str(item.note)
 
 
 @pytest.mark.parametrize("truth", [(0.0, 0.0, 0.0), (0.0, 0.1, 0.3), (0.0, 0.0, 0.2)])

@@ -118,3 +118,10 @@ def test_a_scan_of_some_values_draws_the_same_ones_whatever_the_row_order(tmp_pa
     assert scans[0] == scans[1]
     assert scans[0].partial == ("text",)
     assert scans[0].scanned["text"] == (60, 60)
+
+
+def test_identifiers_within_lists_and_structures_are_found_too(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"list": [["jane@example.org", "x"], ["y"], None], "facts": [{"mail": None}, {"mail": "joe@example.org"}, {"mail": None}]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    scan = scan_content(open_table("t.parquet", name="training", data_folder=tmp_path), ["list", "facts"], values=10, seed=0)
+    assert scan.hits == (ContentHit("list", "email", matched=1, scanned=2), ContentHit("facts", "email", matched=1, scanned=3))

@@ -118,3 +118,10 @@ def test_missing_values_bins_and_a_lacking_attribute_are_dealt_with(tmp_path: Pa
     inside = people["age"].between(18, 65, inclusive="left").sum()
     assert found["age", "height"].n == inside
     assert found["age", "height"].comparison == "[18, 40)"
+
+
+@pytest.mark.parametrize("told", [lambda sex: bytes([255, sex]), lambda sex: ["x", str(sex)]])
+def test_bytes_and_lists_can_be_proxies(people: pd.DataFrame, tmp_path: Path, told) -> None:
+    people["raw"] = [told(sex) for sex in people["sex"]]
+    found = _areas(_measure(tmp_path, people, features=["raw", "noise"])[0])
+    assert found["sex", "raw"].value == 1.0

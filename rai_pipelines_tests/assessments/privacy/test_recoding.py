@@ -15,7 +15,9 @@ from rai_pipelines.assessments.privacy import recoding
 from rai_pipelines.assessments.privacy.anonymity import AnonymityParameters, measure_anonymity
 from rai_pipelines.evidence.canonical import canonical_json
 from rai_pipelines.evidence.model import State
-from rai_pipelines.tables.source import open_table
+from rai_pipelines.tables.equivalence_classes import equivalence_classes
+from rai_pipelines.tables.profile import profile
+from rai_pipelines.tables.source import TableSource, open_table
 
 
 def _measure(folder: Path, frame: pd.DataFrame, quasi: list[str], sensitive: list[str], parameters: AnonymityParameters, **more: object) -> Measured:
@@ -134,3 +136,24 @@ def test_codes_quasi_identifiers_of_other_types_and_nulls_are_recoded(tmp_path: 
     assert measured.details["recoding"]["k"] >= 5
     text = canonical_json(measured.details["recoding"]).decode()
     assert "job1" not in text
+
+
+def test_no_more_values_of_a_sensitive_attribute_leave_the_engine_than_the_search_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand different incomes in a dozen classes: with two of each class it is known which classes have two."""
+    frame = pd.DataFrame({"zip": [str(10_000 + row % 12) for row in range(10_000)], "income": np.arange(10_000) * 1.5})
+    frame.loc[10_000] = ["99999", 1.0]
+    fetched = []
+    run = TableSource.run
+
+    def counted(self: TableSource, expression: object) -> object:
+        answer = run(self, expression)
+        fetched.append(len(answer) if isinstance(answer, pd.DataFrame) else 1)
+        return answer
+
+    frame.to_parquet(tmp_path / "t.parquet", index=False)
+    source = open_table("t.parquet", name="training", data_folder=tmp_path)
+    classes = equivalence_classes(source, ["zip"], ["income"], categorical=["income"])
+    figures = profile(source, values_cap=0)
+    monkeypatch.setattr(TableSource, "run", counted)
+    recoding.measure_recoding(source, figures, classes, ["zip"], ["income"], categorical=["income"], parameters=AnonymityParameters())
+    assert max(fetched) <= 26

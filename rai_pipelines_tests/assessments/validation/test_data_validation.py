@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +217,24 @@ def test_the_same_tables_give_the_same_bytes(tmp_path: Path, training: pd.DataFr
     assert runs[0].status is Status.COMPLETE
     assert canonical_json(runs[0]) == canonical_json(runs[1])
     assert str(tmp_path) not in canonical_json(runs[0]).decode()
+
+
+def test_texts_that_hardly_repeat_are_no_categories_and_are_not_written_down(tmp_path: Path) -> None:
+    training = applicants(80, 1).assign(who=[f"Jane Doe {number}" for number in range(80)])
+    evaluation = applicants(80, 2).assign(who=[f"John Roe {number}" for number in range(80)])
+    context = context_of(tmp_path, training, evaluation, features=["age", "degree", "score", "who"])
+    measured = assess_data_validation(context, PARAMETERS)
+    written = canonical_json(dict(measured.details)).decode()
+    assert '"who"' in written
+    assert "Jane Doe" not in written
+    assert "John Roe" not in written
+
+
+def test_a_decimal_that_gives_the_label_away_is_a_leak_although_no_value_repeats(
+    tmp_path: Path, training: pd.DataFrame, evaluation: pd.DataFrame
+) -> None:
+    for frame in (training, evaluation):
+        frame["fee"] = [Decimal(f"{10_000 * hired + row}.25") for row, hired in enumerate(frame["hired"])]
+    measured = assess_data_validation(context_of(tmp_path, training, evaluation, features=["age", "fee"]), PARAMETERS)
+    assert find(measured, "label_leakage_auc", attribute="fee")[0].value == 1.0
+    assert ("training", "single_feature_auc_to_be_at_most", "fee") in _failures(measured, "critical")

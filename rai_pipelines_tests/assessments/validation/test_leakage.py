@@ -82,3 +82,9 @@ def test_the_interval_holds_the_area_and_shrinks_with_rows() -> None:
         assert found.interval.low < found.value < found.interval.high
         widths.append(found.interval.high - found.interval.low)
     assert widths[1] < widths[0] / 4
+
+
+@pytest.mark.parametrize("value", [lambda label: ["yes", "no"][label : label + 1], lambda label: {"k": label}])
+def test_lists_and_structures_that_copy_the_label_are_a_leak(value) -> None:
+    labels = np.arange(200) % 2
+    assert _area([value(int(label)) for label in labels], labels).value == 1.0

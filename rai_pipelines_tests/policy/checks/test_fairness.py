@@ -47,3 +47,16 @@ def test_gaps_of_areas_and_calibration_are_judged_when_the_policy_asks() -> None
     finding = judge_group_fairness(Question(asked, GroupFairnessParameters(), {"bias_assessment": found}, Statistics(), "internal"))
     assert finding.status is FindingStatus.FAIL
     assert "calibration gap" in finding.reason
+
+
+def test_an_attribute_that_is_listed_and_has_no_figure_does_not_pass_beside_one_that_has() -> None:
+    found = evidence(
+        "bias_assessment",
+        figure("rmse_ratio", 1.0, 0.95, 1.05, scale="log", standard_error=0.03, **AGAINST),
+        figure("standardised_residual_difference", 0.0, -0.05, 0.05, standard_error=0.03, **AGAINST),
+        details={"task": "regression", "rows": 4_000, "groups": {"sex": {"insufficient": {}}, "race": {"insufficient": {}}}},
+    )
+    asked = GroupFairnessThreshold.model_validate({"impact_ratio": [0.8, 1.25], "regression": REGRESSION})
+    finding = judge_group_fairness(Question(asked, GroupFairnessParameters(), {"bias_assessment": found}, Statistics(), "internal"))
+    assert finding.status is FindingStatus.INCONCLUSIVE
+    assert "rmse ratio of race" in finding.reason

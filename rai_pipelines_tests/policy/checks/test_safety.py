@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.policy.checks.base import NoParameters, Question
 from rai_pipelines.policy.checks.safety import (
+    AccuracyThreshold,
     FormalPropertiesThreshold,
     ModelScanThreshold,
     TrainingSourcesThreshold,
+    judge_accuracy,
     judge_formal_properties,
     judge_model_scan,
     judge_training_sources,
@@ -32,6 +36,23 @@ def scanned(dangerous: int, suspicious: int, unread: int) -> FindingStatus:
     figures = (figure("dangerous_files", dangerous), figure("suspicious_files", suspicious), figure("not_scannable_files", unread))
     found = {"model_scan": evidence("model_scan", *figures)}
     return judge_model_scan(Question(ModelScanThreshold(), NoParameters(), found, Statistics(), "internal")).status
+
+
+@pytest.mark.parametrize(
+    ("lead", "least", "expected"),
+    [
+        ((0.0, 0.0, 0.0), 0.0, "fail"),  # always the majority class
+        ((0.01, 0.0, 0.02), 0.0, "inconclusive"),
+        ((0.01, 0.001, 0.02), 0.0, "pass"),
+        ((0.1, 0.06, 0.14), 0.05, "pass"),
+        ((-0.1, -0.12, -0.08), 0.0, "fail"),
+    ],
+)
+def test_a_model_that_is_as_good_as_its_trivial_baseline_is_not_better(lead: tuple[float, float, float], least: float, expected: str) -> None:
+    found = {"performance_report": evidence("performance_report", figure("accuracy_over_majority", *lead, n=900, denominator=900))}
+    asked = AccuracyThreshold(accuracy_over_majority_min=least)
+    judgement = judge_accuracy(Question(asked, NoParameters(), found, Statistics(), "internal"))
+    assert judgement.status == expected
 
 
 def test_properties_that_are_all_proved_pass_and_a_refuted_one_fails() -> None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rai_pipelines.assessments.base import AuditContext, code_digest
-from rai_pipelines.errors import DataError, ModelError
+from rai_pipelines.errors import ModelError
 from rai_pipelines.evidence.canonical import digest_of
 from rai_pipelines.subjects.subject import LoadedModel
 from rai_pipelines.tables.source import TableSource
@@ -77,30 +76,6 @@ def feature_names(context: AuditContext, model: LoadedModel) -> tuple[str, ...]:
     return tuple(names)
 
 
-def batches(table: TableSource, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
-    """The columns of a table in batches of at most 65,536 rows.
-
-    Raises:
-        DataError: the engine cannot read them.
-    """
-    table.require(*columns)
-    try:
-        chosen = table.table().select(*columns)
-        backend = chosen.get_backend()
-        if backend.name == "duckdb":
-            # Ibis 12 streams through a DuckDB method that DuckDB 2.0 removed
-            relation = backend.con.sql(backend.compile(chosen))
-            stream = relation.to_arrow_reader if hasattr(relation, "to_arrow_reader") else relation.fetch_arrow_reader
-            yield from stream(BATCH_ROWS)
-        elif backend.name == "pyspark":  # ibis collects through pandas there, which rounds
-            yield from table.to_arrow(chosen).to_batches(BATCH_ROWS)
-        else:
-            yield from chosen.to_pyarrow_batches(chunk_size=BATCH_ROWS)
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise DataError(f"the {table.name} table cannot be read ({reason})", where=table.reference, hint="Check the file or the database") from error
-
-
 def _address(context: AuditContext, table: TableSource) -> Path:
     content = {
         "model": context.subject.model_digest,
@@ -129,7 +104,7 @@ def _score_into(path: Path, context: AuditContext, model: LoadedModel, table: Ta
     os.close(handle)
     try:
         writer = None
-        for batch in batches(table, tuple(dict.fromkeys([*features, *kept]))):
+        for batch in table.batches(tuple(dict.fromkeys([*features, *kept])), BATCH_ROWS):
             if batch.num_rows == 0:
                 continue
             answered = _answer(batch, features, kept, model, str(context.subject.version))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rai_pipelines.errors import DataError
-from rai_pipelines.tables.files import connect_duckdb, without_spill_folder
+from rai_pipelines.tables.files import connect_duckdb, stream_duckdb, without_spill_folder
 from rai_pipelines.tables.rows import digest_of_rows
 
 if TYPE_CHECKING:
@@ -48,6 +48,9 @@ class Frame:
 
     def to_arrow(self, backend: Any, expression: Any) -> pa.Table:
         return backend.to_pyarrow(expression)
+
+    def batches(self, backend: Any, expression: Any, rows: int) -> Iterator[pa.RecordBatch]:
+        return stream_duckdb(backend, expression, rows)
 
     def digest(self, table: Callable[[], ir.Table], run: Callable[[Any], pd.DataFrame]) -> str:
         return digest_of_rows(table(), run)

@@ -12,14 +12,14 @@ import importlib
 import itertools
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from rai_pipelines.errors import DataError
-from rai_pipelines.tables.files import check_kinds, connect_duckdb, digest_of_files, format_of, read_files, without_spill_folder
+from rai_pipelines.tables.files import check_kinds, connect_duckdb, digest_of_files, format_of, read_files, stream_duckdb, without_spill_folder
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -87,6 +87,9 @@ class ObjectFiles:
 
     def to_arrow(self, backend: Any, expression: Any) -> pa.Table:
         return backend.to_pyarrow(expression)
+
+    def batches(self, backend: Any, expression: Any, rows: int) -> Iterator[pa.RecordBatch]:
+        return stream_duckdb(backend, expression, rows)
 
     def digest(self, table: Callable[[], ir.Table], run: Callable[[Any], pd.DataFrame]) -> str:
         store = self._store()

@@ -5,7 +5,7 @@ Files and object stores are read by DuckDB; PostgreSQL and Spark count what they
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ class Origin(Protocol):
 
     def to_arrow(self, backend: Any, expression: Any) -> pa.Table:
         """The expression's rows with their types; errors of the driver pass."""
+
+    def batches(self, backend: Any, expression: Any, rows: int) -> Iterator[pa.RecordBatch]:
+        """The same, in batches of at most `rows`, so that they are never all in memory."""
 
     def digest(self, table: Callable[[], ir.Table], run: Callable[[Any], pd.DataFrame]) -> str:
         """The fingerprint of the content; `table` and `run` are for origins that hash inside their engine."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -87,6 +87,9 @@ class PostgresReference:
 
     def to_arrow(self, backend: Any, expression: Any) -> pa.Table:
         return backend.to_pyarrow(expression)
+
+    def batches(self, backend: Any, expression: Any, rows: int) -> Iterator[pa.RecordBatch]:
+        yield from backend.to_pyarrow_batches(expression, chunk_size=rows)
 
     def digest(self, table: Callable[[], ir.Table], run: Callable[[Any], pd.DataFrame]) -> str:
         return digest_of_rows(table(), run)

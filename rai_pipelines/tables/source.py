@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import sleep
@@ -128,6 +128,23 @@ class TableSource:
         """As `run`, with the engine's types kept."""
         found: pa.Table = self._ask(lambda backend: self.origin.to_arrow(backend, expression))
         return found
+
+    def batches(self, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """`columns` of all rows in batches of at most `rows`: for who has to see rows (a model), and never all of them at once.
+
+        A connection that breaks on the way is not opened again, since the rows may have another order then.
+
+        Raises:
+            DataError: a column is not there, or the engine cannot read them.
+        """
+        self.require(*columns)
+        chosen, backend = self.table().select(*columns), self._backend()
+        try:
+            yield from self.origin.batches(backend, chosen, rows)
+        except DataError:
+            raise
+        except Exception as error:
+            raise self._refused(f"the {self.name} table cannot be read to its end", error, hint="Check the file or the database") from error
 
     def sample(self, rows: int, *, seed: int, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """At most `rows` rows as pandas, the same ones for the same table and seed; all of them when there are no more.

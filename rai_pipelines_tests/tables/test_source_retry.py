@@ -83,6 +83,14 @@ def test_a_session_that_is_killed_every_time_is_a_data_error_after_three_attempt
     assert source.count_rows() == ROWS, "it works again when the database does"
 
 
+def test_rows_that_stream_are_not_asked_again_when_the_session_is_killed(server: PostgresServer) -> None:
+    source = opened(server, SLOW_QUERY)
+    with sessions_are_killed(server, times=1) as killed, pytest.raises(DataError, match="cannot be read to its end") as caught:
+        list(source.batches(("x",), 200))
+    assert len(killed) == 1
+    assert "hush77" not in str(caught.value)
+
+
 def test_a_session_that_ended_between_two_queries_is_replaced(server: PostgresServer) -> None:
     source = opened(server, "numbers")
     source.table()

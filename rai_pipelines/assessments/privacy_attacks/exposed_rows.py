@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from rai_pipelines.assessments.base import AuditContext
-from rai_pipelines.assessments.scoring import batches
+from rai_pipelines.assessments.scoring import BATCH_ROWS
 from rai_pipelines.assessments.security.robust_sample import Outcomes
 from rai_pipelines.tables.source import TableSource
 
@@ -123,7 +123,7 @@ def _occurrences(known: np.ndarray, sources: tuple[TableSource, TableSource], fe
     """How often each of the sorted keys occurs in the two whole tables together."""
     counts = np.zeros(len(known), dtype=np.int64)
     for source in sources:
-        for batch in batches(source, tuple(dict.fromkeys([*features, label]))):
+        for batch in source.batches(tuple(dict.fromkeys([*features, label])), BATCH_ROWS):
             frame = batch.to_pandas()
             found = _keys(frame, features, outcomes.numbered(frame[label]))
             place = np.minimum(np.searchsorted(known, found), max(len(known) - 1, 0))

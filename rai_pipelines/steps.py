@@ -54,7 +54,8 @@ def assessment_of(name: str, policy: Policy, settings: Settings, budget: Budget 
 
             return assess_data_validation, DataValidationParameters()
         case "anonymization_check":
-            from rai_pipelines.assessments.privacy.anonymity import AnonymityParameters, assess_anonymity
+            from rai_pipelines.assessments.privacy.anonymity import assess_anonymity
+            from rai_pipelines.assessments.privacy.parameters import AnonymityParameters
 
             return assess_anonymity, AnonymityParameters(**_anonymity_targets(policy))
         case "bias_assessment":

@@ -65,7 +65,8 @@ def anonymity(
     as_json: AsJson = False,
 ) -> None:
     """Direct identifiers, equivalence classes, k, l, t and the risk of being singled out."""
-    from rai_pipelines.assessments.privacy.anonymity import AnonymityParameters, measure_anonymity
+    from rai_pipelines.assessments.privacy.anonymity import measure_anonymity
+    from rai_pipelines.assessments.privacy.parameters import AnonymityParameters
 
     columns, kept = listed(quasi), listed(sensitive)
     if not columns:

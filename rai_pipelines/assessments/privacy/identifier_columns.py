@@ -12,7 +12,7 @@ from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.tables.profile import TableProfile
 
 if TYPE_CHECKING:
-    from rai_pipelines.assessments.privacy.anonymity import AnonymityParameters
+    from rai_pipelines.assessments.privacy.parameters import AnonymityParameters
     from rai_pipelines.tables.source import TableSource
 
 DECLARED = "declared"

@@ -15,7 +15,7 @@ from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.subjects.datasheet import Columns, ProtectedAttribute
 
 if TYPE_CHECKING:
-    from rai_pipelines.assessments.privacy.anonymity import AnonymityParameters
+    from rai_pipelines.assessments.privacy.parameters import AnonymityParameters
     from rai_pipelines.tables.source import TableSource
 
 METRICS = ("purposeless_columns", "proxy_auc")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from rai_pipelines.assessments.privacy.anonymity import AnonymityParameters
+    from rai_pipelines.assessments.privacy.parameters import AnonymityParameters
     from rai_pipelines.tables.source import TableSource
 
 METRICS = ("recoding_k", "recoding_suppressed_share", "recoding_information_loss")

@@ -17,7 +17,7 @@ from rai_pipelines.tables.class_links import PopulationClasses, population_class
 from rai_pipelines.tables.equivalence_classes import EquivalenceClasses
 
 if TYPE_CHECKING:
-    from rai_pipelines.assessments.privacy.anonymity import AnonymityParameters
+    from rai_pipelines.assessments.privacy.parameters import AnonymityParameters
     from rai_pipelines.tables.source import TableSource
 
 CLASS_METRICS = (

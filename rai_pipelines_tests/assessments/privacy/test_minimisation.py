@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from rai_pipelines.assessments.privacy.anonymity import AnonymityParameters
 from rai_pipelines.assessments.privacy.minimisation import measure_minimisation
+from rai_pipelines.assessments.privacy.parameters import AnonymityParameters
 from rai_pipelines.assessments.privacy.proxies import ALL_FEATURES, _area_of_counts, proxy_measurements
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.subjects.datasheet import Columns

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from rai_pipelines.assessments.base import Measured
 from rai_pipelines.assessments.privacy import recoding
-from rai_pipelines.assessments.privacy.anonymity import AnonymityParameters, measure_anonymity
+from rai_pipelines.assessments.privacy.anonymity import measure_anonymity
+from rai_pipelines.assessments.privacy.parameters import AnonymityParameters
 from rai_pipelines.evidence.canonical import canonical_json
 from rai_pipelines.evidence.model import State
 from rai_pipelines.tables.equivalence_classes import equivalence_classes

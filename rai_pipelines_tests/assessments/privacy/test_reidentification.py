@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from rai_pipelines.assessments.base import Measured
-from rai_pipelines.assessments.privacy.anonymity import AnonymityParameters, measure_anonymity
+from rai_pipelines.assessments.privacy.anonymity import measure_anonymity
+from rai_pipelines.assessments.privacy.parameters import AnonymityParameters
 from rai_pipelines.errors import DataError
 from rai_pipelines.evidence.canonical import canonical_json
 from rai_pipelines.evidence.model import Measurement, State

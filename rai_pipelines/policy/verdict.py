@@ -102,7 +102,7 @@ def judge(
     known = digests if digests is not None else {name: item.digest for name, item in evidence.items()}
     findings = tuple(judge_control(control, policy, evidence, asked, digests=known) for control in policy.on(day))
     stands = standing or PolicyStanding()
-    status, reasons = consequence(findings, policy, risk_class, refused=stands.problem)
+    status, reasons = consequence(findings, policy, risk_class, refused=stands.problem, look=look)
     return Verdict(
         model_name=model_name,
         model_version=model_version,
@@ -203,18 +203,25 @@ _UNMET = (FindingStatus.FAIL, FindingStatus.MISSING, FindingStatus.ERROR)
 
 
 def consequence(
-    findings: tuple[Finding, ...], policy: Policy, risk_class: str, *, refused: str | None = None
+    findings: tuple[Finding, ...], policy: Policy, risk_class: str, *, refused: str | None = None, look: int = 1
 ) -> tuple[VerdictStatus, tuple[str, ...]]:
     """The status, and one sentence for every finding that is in the way (or a warning, when nothing is).
 
     `refused` is why nothing may be approved under the policy at all; what follows is then never compliant.
     A waived finding is not in the way; with nothing but waived ones, there is still nothing that could be judged.
+    Beyond the looks that are planned for a year (and the one at registration) hardly anything can fail, so what is undecided then waits for a
+    person: whoever audits on ever other data would otherwise turn a failure into a warning.
     """
     blocking = [item for item in findings if item.status in _UNMET and item.severity.blocks]
     asking = [item for item in findings if item.status in _UNMET and not item.severity.blocks]
     undecided = [item for item in findings if item.status is FindingStatus.INCONCLUSIVE]
     effect = getattr(policy.inconclusive, risk_class) if risk_class in RISK_CLASSES else "block"
+    planned = policy.statistics.looks_per_year + 1
+    if undecided and look > planned:
+        effect = "block"
     reasons = tuple(f"{item.control} {item.status.value}: {item.reason}" for item in (*blocking, *asking, *undecided))
+    if undecided and look > planned:
+        reasons += (f"This is look {look} at new data within a year, of {planned} planned: what is undecided waits for a person",)
     if refused is not None:
         return VerdictStatus.NON_COMPLIANT, (refused, *reasons)
     if blocking:

@@ -60,8 +60,8 @@ def good_evidence(risk_class: str = "limited") -> dict[str, Evidence]:
     return {item.assessment: item for item in made}
 
 
-def verdict_on(found: Mapping[str, Evidence], day: date = DAY) -> Verdict:
-    return judge(read_policy(), found, model_name="m", model_version="1", day=day)
+def verdict_on(found: Mapping[str, Evidence], day: date = DAY, *, look: int = 1) -> Verdict:
+    return judge(read_policy(), found, model_name="m", model_version="1", day=day, look=look)
 
 
 def replaced(changes: Mapping[str, Evidence], **fields: Any) -> dict[str, Evidence]:
@@ -164,6 +164,15 @@ def test_an_undecided_control_waits_for_a_person_when_the_risk_is_high(risk: str
     verdict = verdict_on(replaced({"performance_report": wide}, risk_class=risk))
     assert verdict.status is expected
     assert any("PERF-B inconclusive" in reason for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize(("look", "expected"), [(1, VerdictStatus.COMPLIANT), (13, VerdictStatus.COMPLIANT), (14, VerdictStatus.NEEDS_REVIEW)])
+def test_who_looks_at_ever_other_data_does_not_turn_a_failure_into_a_warning(look: int, expected: VerdictStatus) -> None:
+    wide = evidence("performance_report", figure("accuracy_over_majority", 0.01, -0.02, 0.04, standard_error=0.02))
+    verdict = verdict_on(replaced({"performance_report": wide}, risk_class="limited"), look=look)
+    assert verdict.status is expected
+    assert any("look 14" in reason and "13 planned" in reason for reason in verdict.reasons) is (look == 14)
+    assert verdict_on(replaced({}, risk_class="limited"), look=look).status is VerdictStatus.COMPLIANT, "where all is decided, looks do not matter"
 
 
 def test_a_lesser_control_that_fails_asks_for_a_review() -> None:

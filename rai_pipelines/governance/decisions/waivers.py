@@ -104,7 +104,7 @@ def apply_waivers(verdict: Verdict, policy: Policy, standings: Sequence[WaiverSt
     findings = tuple(_waived(item, until[item.control]) if item.control in until and item.status in WAIVABLE else item for item in verdict.findings)
     if findings == verdict.findings:
         return verdict
-    status, reasons = consequence(findings, policy, verdict.risk_class, refused=verdict.refused)
+    status, reasons = consequence(findings, policy, verdict.risk_class, refused=verdict.refused, look=verdict.look)
     return verdict.model_copy(update={"findings": findings, "status": status, "reasons": reasons})
 
 

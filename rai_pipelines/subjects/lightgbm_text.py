@@ -90,7 +90,7 @@ def checked_lightgbm_text(text: str, *, where: str) -> str:
     try:
         _check(body)
         categories = _pandas_categories(rest)
-    except (ValueError, KeyError, IndexError) as error:
+    except (ValueError, KeyError, IndexError, ArithmeticError, RecursionError) as error:
         raise ModelError(f"is not a consistent LightGBM model ({error})", where=where, hint="Register the model again") from error
     objective = _fields(body.partition("\nTree=")[0]).get("objective", "none")
     if objective.split(" ")[0] not in PROBABILISTIC_OBJECTIVES:

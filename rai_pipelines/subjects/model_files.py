@@ -101,11 +101,33 @@ class CheckedModel:
                 raise ModelError(f"needs the input {', '.join(map(repr, absent))}, which the table lacks", where=self._where)
             frame = frame[list(self.features)]
         try:
-            return np.asarray(function(frame))
+            found = function(frame)
+            answer = np.asarray(found)
         except Exception as error:
             raise ModelError(
                 f"fails on {len(frame)} rows ({_reason(error)})", where=self._where, hint="Try the model on the evaluation table"
             ) from error
+        _check_kind(found, answer, frame, self._where)
+        return answer
+
+
+def _check_kind(found: Any, answer: np.ndarray, frame: pd.DataFrame, where: str) -> None:
+    """Refuse what NumPy would make numbers of without a word: masked values, imaginary parts, rows that pandas labels in another order.
+
+    Raises:
+        ModelError: it is one of these.
+    """
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(found, np.ma.MaskedArray) and np.ma.getmaskarray(found).any():
+        gone = int(np.ma.getmaskarray(found).reshape(len(found), -1).any(axis=1).sum())
+        raise ModelError(f"masks its answer for {gone} of {len(found)} rows", where=where, hint="Handle missing inputs in the model")
+    if answer.dtype.kind == "c":
+        raise ModelError("answers with complex numbers", where=where, hint="Return classes and probabilities")
+    own = found.index if isinstance(found, pd.Series | pd.DataFrame) else frame.index
+    if len(own) == len(frame) and not own.equals(frame.index) and own.is_unique and frame.index.is_unique and own.isin(frame.index).all():
+        raise ModelError("labels its answers with the rows in another order", where=where, hint="Answer in the order of the rows")
 
 
 def checked_decisions(answer: np.ndarray, rows: int, where: str) -> np.ndarray:

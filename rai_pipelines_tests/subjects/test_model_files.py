@@ -409,7 +409,17 @@ def test_an_answer_with_an_index_of_its_own_or_that_of_the_rows_is_taken_as_it_s
         assert made.predict(table).tolist() == (table.a > 0).tolist()
 
 
-@pytest.mark.parametrize(("field", "value"), [("num_tree_per_iteration", "0"), ("pandas_categorical", "[" * 5_000)])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("num_tree_per_iteration", "0"),
+        ("num_tree_per_iteration", "-1"),  # ended the process when it was asked
+        ("num_class", "1000000000"),
+        ("objective", "multiclass num_class:2000000000"),
+        ("objective", "multiclass num_class:1"),
+        ("pandas_categorical", "[" * 5_000),
+    ],
+)
 def test_a_lightgbm_header_that_cannot_be_is_refused_as_inconsistent(booster: lightgbm.LGBMClassifier, field: str, value: str) -> None:
     from rai_pipelines.subjects.lightgbm_text import checked_lightgbm_text
 

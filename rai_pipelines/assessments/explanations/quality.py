@@ -90,7 +90,9 @@ def stability_figures(runs: Sequence[np.ndarray], *, level: float, least: int) -
         [np.mean([kendalltau(np.abs(runs[one][row]), np.abs(runs[two][row])).statistic for one, two in pairs]) for row in range(len(overlap))]
     )
     return [
-        mean_figure("top5_stability", overlap, level=level, least=least, note=f"the {top} largest of {width} inputs; {note}"),
+        mean_figure("top5_stability", overlap, level=level, least=least, note=f"the {top} largest of {width} inputs; {note}")
+        if said.any()
+        else absent_figure("top5_stability", len(overlap), "no explanation names an input that contributes anything"),
         mean_figure("rank_stability", ranks, level=level, least=least, note=f"order of all {width} inputs; {note}"),
     ]
 

@@ -102,7 +102,9 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
     name, outcomes = str(context.subject.version), Outcomes.of(sheet)
     oracle = Oracle(lambda vectors: outcomes.decisions(model, space.decode(vectors, sampled.frame), name))
     steady = measure_determinism(model, sampled.frame[list(features)].head(REPEATED_ROWS), parameters.repeats)
-    correct = oracle.ask(sampled.vectors) == sampled.truth if sampled.truth is not None else np.ones(len(sampled.vectors), dtype=bool)
+    decided = oracle.ask(sampled.vectors)
+    correct = decided == sampled.truth if sampled.truth is not None else np.ones(len(decided), dtype=bool)
+    constant = bool((decided == decided[0]).all() and (oracle.ask(pool) == decided[0]).all())
     scene = Scene(
         oracle=oracle,
         space=space,
@@ -125,7 +127,7 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
     )
     nearest = together(outcome.found, scene.rows)
     control = together({attack: one.control for attack, one in outcome.effect.items()}, outcome.control_rows)
-    standing = _standing(scene, sampled, outcome, control=control, steady=steady, parameters=parameters)
+    standing = _standing(scene, sampled, outcome, control=control, steady=steady, constant=constant, parameters=parameters)
     problems = _problems(outcome, rules.epsilon_l2, parameters)
     level, epsilon = parameters.interval_level, rules.epsilon_l2
     corrupted = measure_corruptions(oracle.ask, space, sampled.vectors, sampled.truth, level=level, seed=context.seed)
@@ -197,7 +199,7 @@ def _problems(outcome: Outcome, epsilon: float, parameters: RobustnessParameters
 
 
 def _standing(
-    scene: Scene, sampled: Sampled, outcome: Outcome, *, control: Attacked, steady: Determinism, parameters: RobustnessParameters
+    scene: Scene, sampled: Sampled, outcome: Outcome, *, control: Attacked, steady: Determinism, constant: bool, parameters: RobustnessParameters
 ) -> Standing:
     """Whether what the attacks did not break may be called robust."""
     level, epsilon, attacked = parameters.interval_level, scene.budgets[0], len(scene.rows)
@@ -215,6 +217,8 @@ def _standing(
         )
     elif steady.changed_decisions:
         note = f"the model changes its answers: {steady.changed_decisions} of {steady.rows} rows were decided differently when asked again"
+    elif constant:
+        note = "the model decides every sampled row and every row that attacks start from alike: it has no decision that could be turned"
     elif scene.guard.hit:
         note = f"the attacks were ended after {parameters.time_limit_s:g} seconds"
     elif not outcome.found:

@@ -458,3 +458,10 @@ def test_a_model_that_dies_of_malformed_input_has_its_other_figures_all_the_same
     assert (one(measured, "crash_count").value or 0) > 1
     assert one(measured, "robust_to_clean_ratio").state is State.MEASURED
     assert any(item.metric == "corrupted_accuracy" and item.value is not None for item in measured.measurements)
+
+
+def test_a_model_that_decides_everything_alike_is_not_called_robust(tmp_path: Path) -> None:
+    audit, _ = context(tmp_path, lambda frame: np.ones(len(frame)))
+    ratio = one(assess_robustness(audit, PARAMETERS), "robust_to_clean_ratio")
+    assert (ratio.value, ratio.state) == (1.0, State.INSUFFICIENT)
+    assert "no decision that could be turned" in (ratio.note or "")

@@ -63,7 +63,8 @@ class CheckedModel:
         self.features = features
         self.native = query.native
         self.classes = query.classes
-        self.favourable = favourable
+        same = [name for name in query.classes or () if _spelled(name) == _spelled(favourable)]
+        self.favourable = same[0] if len(same) == 1 else favourable  # as the model writes it
         self._query = query
         self._where = where
 
@@ -221,6 +222,11 @@ def _signature_inputs(described: Mapping[str, Any]) -> tuple[str, ...] | None:
         return tuple(str(column["name"]) for column in columns) if columns else None
     except (TypeError, KeyError, yaml.YAMLError):
         return None  # a tensor signature has no column names
+
+
+def _spelled(name: str) -> str:
+    """A class as tables are read: true is 1."""
+    return {"true": "1", "false": "0"}.get(name.lower(), name)
 
 
 def _reason(error: BaseException) -> str:

@@ -428,3 +428,13 @@ def test_a_lightgbm_header_that_cannot_be_is_refused_as_inconsistent(booster: li
     assert crafted != text
     with pytest.raises(ModelError, match="is not a consistent LightGBM model"):
         checked_lightgbm_text(crafted, where="model.lgb")
+
+
+@pytest.mark.parametrize("favourable", ["1", "true", "True"])
+def test_a_model_of_truth_values_gives_the_score_of_true_however_the_datasheet_spells_it(
+    tmp_path: Path, table: pd.DataFrame, favourable: str
+) -> None:
+    fitted = LogisticRegression().fit(table[["a", "b"]], table.y == 1)
+    skops.io.dump(fitted, tmp_path / "model.skops")
+    model = load_model_files(tmp_path, datasheet(favourable_outcome=favourable))
+    assert model.score(table) == pytest.approx(fitted.predict_proba(table[["a", "b"]])[:, 1])

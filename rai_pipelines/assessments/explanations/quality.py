@@ -51,6 +51,8 @@ def deletion_fidelity(
     """
     if not len(rows):
         return absent_figure("deletion_fidelity", 0, "no row was explained")
+    if rows.shape[1] < 2:
+        return certain_figure("deletion_fidelity", 0.0, len(rows), "the model has one input, so there is one order", level=level)
     rng = np.random.default_rng(list(seed))
     start, usual = explained.outputs_of(rows), float(explained.outputs_of(background).mean())
     side = np.where(start >= usual, 1.0, -1.0)

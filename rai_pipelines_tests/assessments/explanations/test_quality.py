@@ -77,6 +77,9 @@ def test_of_one_input_the_largest_is_certain_and_an_order_is_not_defined() -> No
     assert (top.value, top.n, top.state) == (1.0, 40, State.MEASURED)
     assert top.interval is not None and (top.interval.low, top.interval.high, top.interval.method) == (1.0, 1.0, "by construction")
     assert (ranks.value, ranks.state) == (None, State.UNDEFINED)
+    one = np.ones((40, 1))
+    fidelity = deletion_fidelity(None, one, one, one, repeats=2, level=0.9, least=5, seed=(1,))  # type: ignore[arg-type]
+    assert fidelity.value == 0.0 and fidelity.interval is not None and fidelity.interval.method == "by construction"
 
 
 def test_rows_without_a_second_opinion_are_counted_and_not_used() -> None:

@@ -111,6 +111,9 @@ class Auditor:
         found = self._models[folder]
         if isinstance(found, ModelError):
             raise ModelError(found.what, where=found.where, hint=found.hint) from found
+        allow_restarts = getattr(found, "allow_restarts", None)
+        if allow_restarts is not None:  # what one assessment did to the model is not the end of the others
+            allow_restarts()
         return found
 
     def judge_controls(self, controls: Sequence[Control], version: ModelVersion, evidence: Evidence) -> list[Finding]:

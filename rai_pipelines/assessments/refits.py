@@ -106,7 +106,7 @@ def answers_of_refits(model: LoadedModel, rows: pd.DataFrame, asked: pd.DataFram
     tables = {"rows": pa.Table.from_pandas(rows, preserve_index=False), "asked": pa.Table.from_pandas(asked, preserve_index=False)}
     for start in range(0, len(plans), AT_ONCE):
         now = plans[start : start + AT_ONCE]
-        labels = pa.table({f"plan{at}": pa.array(plan.labels.astype(np.int8)) for at, plan in enumerate(now)})
+        labels = pa.table({f"plan{at}": pa.array(plan.labels.astype(np.int32)) for at, plan in enumerate(now)})
         parameters: dict[str, JsonValue] = {"seeds": [plan.seed for plan in now], "classes": list(classes)}
         answer, found = model.run(TASK, parameters, {**tables, "plans": labels})
         if answer.get("refused"):

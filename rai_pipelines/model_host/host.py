@@ -130,6 +130,11 @@ class HostedModel:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def allow_restarts(self) -> None:
+        """Count deaths anew: whoever asks next is not to suffer for what the one before made of the model."""
+        with self._lock:
+            self._starts = min(self._starts, 1)
+
     def close(self) -> None:
         """End the process. The model cannot be asked afterwards."""
         with self._lock:

@@ -81,7 +81,7 @@ def _decompressor(start: bytes) -> tuple[str, Callable[[IO[bytes]], Any]] | None
     if start.startswith(b"\xfd7zXZ\x00"):
         return "xz", lzma.LZMAFile
     if start.startswith(b"\x5d\x00"):
-        return "lzma", lambda stream: lzma.LZMAFile(stream, format=lzma.FORMAT_ALONE)
+        return "lzma", lzma.LZMAFile  # of either format, as joblib reads it: a stream of the other one may follow
     if start.startswith(b"\x04\x22\x4d\x18"):
         return "lz4", _lz4
     if len(start) > 1 and start[0] == 0x78 and start[1] in (0x01, 0x5E, 0x9C, 0xDA):
@@ -98,20 +98,25 @@ def _lz4(stream: IO[bytes]) -> Any:
 
 
 class _Inflated:
-    """A zlib stream as something that can be read."""
+    """Zlib streams, one after the other as joblib reads them, as something that can be read."""
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self.stream, self.inflate = stream, zlib.decompressobj()
+        self.stream, self.inflate, self.waiting = stream, zlib.decompressobj(), b""
 
     def read(self, size: int) -> bytes:
-        while not self.inflate.eof:
-            data = self.inflate.unconsumed_tail or self.stream.read(CHUNK_BYTES)
+        while True:
+            if self.inflate.eof:
+                self.waiting = self.inflate.unused_data or self.stream.read(CHUNK_BYTES)
+                if not self.waiting:
+                    return b""
+                self.inflate = zlib.decompressobj()
+            data = self.waiting or self.inflate.unconsumed_tail or self.stream.read(CHUNK_BYTES)
+            self.waiting = b""
             if not data:
                 raise ValueError("ends inside a compressed block")
             found = self.inflate.decompress(data, size)
             if found:
                 return found
-        return b""
 
 
 def _scan_compressed(stream: IO[bytes], place: Place, kind: str, opened: Callable[[IO[bytes]], Any]) -> Iterator[Part]:

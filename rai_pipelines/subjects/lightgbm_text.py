@@ -90,7 +90,7 @@ def checked_lightgbm_text(text: str, *, where: str) -> str:
     try:
         _check(body)
         categories = _pandas_categories(rest)
-    except (ValueError, KeyError, IndexError) as error:
+    except (ValueError, KeyError, IndexError, ArithmeticError, RecursionError) as error:
         raise ModelError(f"is not a consistent LightGBM model ({error})", where=where, hint="Register the model again") from error
     objective = _fields(body.partition("\nTree=")[0]).get("objective", "none")
     if objective.split(" ")[0] not in PROBABILISTIC_OBJECTIVES:
@@ -113,6 +113,7 @@ def _check(body: str) -> None:
     features = int(fields["max_feature_idx"]) + 1
     if features != len(fields["feature_names"].split(" ")) or features != len(fields["feature_infos"].split(" ")):
         raise ValueError("number of features")
+    _check_classes(fields)
     sizes = [int(size) for size in fields["tree_sizes"].split()]
     trees = body.encode()[len(head.encode()) + 1 :]
     position = 0
@@ -125,6 +126,17 @@ def _check(body: str) -> None:
     # "end of trees" was cut off together with the line break before it
     if not sizes or int(fields["num_class"]) < 1 or len(sizes) % int(fields["num_tree_per_iteration"]) or trees[position:].strip():
         raise ValueError("number of trees")
+
+
+def _check_classes(fields: Mapping[str, str]) -> None:
+    """Header and objective give one number of classes: LightGBM writes its answers into memory of one size and reads them in another."""
+    kind, *details = fields.get("objective", "none").split()
+    number = int(fields["num_class"])
+    of_objective = [int(part.partition(":")[2]) for part in details if part.startswith("num_class:")]
+    several = kind in ("multiclass", "multiclassova")
+    single = kind in PROBABILISTIC_OBJECTIVES and not several
+    if number != int(fields["num_tree_per_iteration"]) or (several and (number < 2 or of_objective != [number])) or (single and number != 1):
+        raise ValueError("number of classes")
 
 
 def _check_tree(tree: Mapping[str, str], features: int, number: int) -> None:

@@ -63,7 +63,8 @@ class CheckedModel:
         self.features = features
         self.native = query.native
         self.classes = query.classes
-        self.favourable = favourable
+        same = [name for name in query.classes or () if _spelled(name) == _spelled(favourable)]
+        self.favourable = same[0] if len(same) == 1 else favourable  # as the model writes it
         self._query = query
         self._where = where
 
@@ -101,13 +102,35 @@ class CheckedModel:
                 raise ModelError(f"needs the input {', '.join(map(repr, absent))}, which the table lacks", where=self._where)
             frame = frame[list(self.features)]
         try:
-            return np.asarray(function(frame))
+            found = function(frame)
+            answer = np.asarray(found)
         except Exception as error:
             raise ModelError(
                 f"fails on {len(frame)} rows ({without_values(_reason(error), known=frame.columns)})",
                 where=self._where,
                 hint="Try the model on the evaluation table",
             ) from error
+        _check_kind(found, answer, frame, self._where)
+        return answer
+
+
+def _check_kind(found: Any, answer: np.ndarray, frame: pd.DataFrame, where: str) -> None:
+    """Refuse what NumPy would make numbers of without a word: masked values, imaginary parts, rows that pandas labels in another order.
+
+    Raises:
+        ModelError: it is one of these.
+    """
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(found, np.ma.MaskedArray) and np.ma.getmaskarray(found).any():
+        gone = int(np.ma.getmaskarray(found).reshape(len(found), -1).any(axis=1).sum())
+        raise ModelError(f"masks its answer for {gone} of {len(found)} rows", where=where, hint="Handle missing inputs in the model")
+    if answer.dtype.kind == "c":
+        raise ModelError("answers with complex numbers", where=where, hint="Return classes and probabilities")
+    own = found.index if isinstance(found, pd.Series | pd.DataFrame) else frame.index
+    if len(own) == len(frame) and not own.equals(frame.index) and own.is_unique and frame.index.is_unique and own.isin(frame.index).all():
+        raise ModelError("labels its answers with the rows in another order", where=where, hint="Answer in the order of the rows")
 
 
 def checked_decisions(answer: np.ndarray, rows: int, where: str) -> np.ndarray:
@@ -201,6 +224,11 @@ def _signature_inputs(described: Mapping[str, Any]) -> tuple[str, ...] | None:
         return tuple(str(column["name"]) for column in columns) if columns else None
     except (TypeError, KeyError, yaml.YAMLError):
         return None  # a tensor signature has no column names
+
+
+def _spelled(name: str) -> str:
+    """A class as tables are read: true is 1."""
+    return {"true": "1", "false": "0"}.get(name.lower(), name)
 
 
 def _reason(error: BaseException) -> str:

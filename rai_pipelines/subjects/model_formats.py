@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,10 +140,25 @@ def _estimator(model: Any, flavor: str) -> Query:
         flavor=flavor,
         features=tuple(str(name) for name in names) if names is not None else None,
         classes=tuple(_class_name(item) for item in classes.tolist()) if gives else None,
-        predict=model.predict,
-        probabilities=model.predict_proba if gives else None,
+        predict=in_one_order(model.predict),
+        probabilities=in_one_order(model.predict_proba) if gives else None,
         native=model,
     )
+
+
+def in_one_order(function: Callable[[pd.DataFrame], Any]) -> Callable[[pd.DataFrame], Any]:
+    """`function` without joblib's threads and processes, whatever `n_jobs` the model was saved with.
+
+    Forests add up their trees as threads finish, so that the last bits of a score, and a decision that hangs on them, change from call to call.
+    """
+
+    def asked(frame: pd.DataFrame) -> Any:
+        import joblib
+
+        with joblib.parallel_backend("sequential"):
+            return function(frame)
+
+    return asked
 
 
 def _booster(path: Path, where: str) -> Query:
@@ -207,30 +222,86 @@ def _onnx(path: Path, where: str) -> Query:
         raise ModelError(
             "is an ONNX model, and onnxruntime is not installed", where=where, hint="Install onnxruntime, or save the model with skops"
         ) from error
-    import numpy as np
-
-    inputs = [item.name for item in session.get_inputs()]
+    kinds = {item.name: item.type for item in session.get_inputs()}
+    inputs = list(kinds)
     outputs = [item.name for item in session.get_outputs()]
 
     def run(frame: pd.DataFrame) -> Any:
         if len(inputs) == 1:
-            return session.run(outputs, {inputs[0]: frame.to_numpy(dtype=np.float32)})
-        return session.run(outputs, {name: frame[[name]].to_numpy(dtype=np.float32) for name in inputs})
-
-    def probabilities(frame: pd.DataFrame) -> Any:
-        found = run(frame)[1]
-        return [[row[key] for key in sorted(row)] for row in found] if isinstance(found, list) else found
+            return session.run(outputs, {inputs[0]: onnx_input(frame, kinds[inputs[0]])})
+        return session.run(outputs, {name: onnx_input(frame[[name]], kinds[name]) for name in inputs})
 
     width = session.get_outputs()[1].shape[-1] if len(outputs) > 1 and session.get_outputs()[1].shape else None
-    count = width if isinstance(width, int) else 2
+    labels = onnx_labels(path) or list(range(width if isinstance(width, int) else 2))
+    names = tuple(_class_name(label) for label in labels)
+
+    def probabilities(frame: pd.DataFrame) -> Any:
+        decided, found = run(frame)[:2]
+        strange = {_class_name(label) for label in decided.ravel().tolist()} - set(names)
+        if strange:  # then no column is known to be of any class
+            raise ModelError(f"decides for {min(strange)[:80]!r}, and which of its probabilities is whose is not known", where=where)
+        return [[row[label] for label in labels] for row in found] if isinstance(found, list) else found
+
     return Query(
         flavor="onnx",
         features=tuple(inputs) if len(inputs) > 1 else None,
-        classes=tuple(str(index) for index in range(count)) if len(outputs) > 1 else None,
+        classes=names if len(outputs) > 1 else None,
         predict=lambda frame: run(frame)[0],
         probabilities=probabilities if len(outputs) > 1 else None,
         native=session,
     )
+
+
+def onnx_input(frame: pd.DataFrame, kind: str) -> Any:
+    """Columns as an input of that kind takes them.
+
+    Raises:
+        ValueError: a whole number is asked for, and a row has a fraction or none.
+    """
+    import numpy as np
+
+    wanted: Any = {"tensor(double)": np.float64, "tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(string)": object}.get(kind, np.float32)
+    if wanted in (np.int64, np.int32):
+        given = frame.to_numpy()
+        if given.dtype.kind not in "iub" and not (np.rint(numbers := given.astype(float)) == numbers).all():
+            raise ValueError("a row has no whole number where the model reads one")
+    return frame.to_numpy(dtype=wanted)
+
+
+def onnx_labels(path: Path) -> list[Any] | None:
+    """The classes of a classifier in the order of its probabilities, as its graph names them; None where it does not, or `onnx` is not there."""
+    try:
+        import onnx
+    except ImportError:
+        return None
+    graph = onnx.load(str(path), load_external_data=False).graph
+    made_by = {name: node for node in graph.node for name in node.output}
+    constants = {item.name: item for item in graph.initializer}
+    decided, *given = [item.name for item in graph.output[:2]]
+    # a ZipMap, or the classifier itself, right before the probabilities; what stands further before them may number its classes otherwise
+    for name in given:
+        if name in made_by and (labels := _labels_of(made_by[name], constants)):
+            return labels
+    for _ in graph.node:
+        node = made_by.get(decided)
+        labels = None if node is None else _labels_of(node, constants)
+        if node is None or labels or node.op_type not in ("Cast", "Identity", "Reshape"):
+            return labels
+        decided = node.input[0]
+    return None
+
+
+def _labels_of(node: Any, constants: Mapping[str, Any]) -> list[Any] | None:
+    """The classes that a node of the graph decides between."""
+    from onnx import numpy_helper
+
+    found: list[Any] = []
+    for attribute in node.attribute:
+        if attribute.name.startswith("classlabels_"):
+            found += [*attribute.ints, *attribute.strings]
+    if node.op_type == "ArrayFeatureExtractor" and node.input[0] in constants:  # the place of the largest, looked up in a list of classes
+        found = numpy_helper.to_array(constants[node.input[0]]).ravel().tolist()
+    return [item.decode() if isinstance(item, bytes) else item for item in found] or None
 
 
 def onnx_session(model: str | bytes) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import JsonValue
 
 from rai_pipelines.errors import ModelError
-from rai_pipelines.subjects.model_formats import Query, onnx_session
+from rai_pipelines.subjects.model_formats import Query, onnx_input, onnx_session
 from rai_pipelines.subjects.subject import Tables
 
 if TYPE_CHECKING:
@@ -260,14 +260,13 @@ def _asker(session: Any, sample: pd.DataFrame) -> Callable[[pd.DataFrame], tuple
     if len(outputs) < 2:
         raise ModelError("the conversion gives no probabilities")
     columns = list(sample.columns)
-    kinds = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(string)": object}
 
     def ask(frame: pd.DataFrame) -> tuple[Any, np.ndarray]:
         frame = frame if frame.columns.tolist() == columns else frame[columns]
         if len(inputs) == 1 and len(columns) != 1:
             fed = {inputs[0].name: frame.to_numpy(dtype=np.float32)}
         else:
-            fed = {item.name: frame[[name]].to_numpy(dtype=kinds[item.type]) for item, name in zip(inputs, columns, strict=True)}
+            fed = {item.name: onnx_input(frame[[name]], item.type) for item, name in zip(inputs, columns, strict=True)}
         labels, found = session.run(outputs[:2], fed)
         if isinstance(found, list):  # CatBoost's own export gives a dictionary per row
             found = np.array([[row[key] for key in sorted(row)] for row in found])

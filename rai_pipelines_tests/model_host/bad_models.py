@@ -266,14 +266,14 @@ class Forges(Model):
 
 
 class Wavers(Model):
-    """Changes its mind about one row in four on every other call."""
+    """Changes its mind about some rows on every other call: those whose place, among the places of all rows, is a multiple of four."""
 
     calls = 0
 
     def predict(self, frame: Any) -> Any:
         self.calls += 1
         answer = np.zeros(len(frame), dtype=np.int64)
-        answer[::4] = self.calls % 2
+        answer[np.asarray(frame.index) % 4 == 0] = self.calls % 2
         return answer
 
 

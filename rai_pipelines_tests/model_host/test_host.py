@@ -194,6 +194,8 @@ def test_a_crash_names_the_signal_and_the_next_request_starts_the_model_anew(tmp
             hosted.predict(FRAME)
         with pytest.raises(ModelError, match="ended 2 times and is not started again"):
             hosted.predict(many)
+        hosted.allow_restarts()  # for the next assessment, which may ask nothing that it dies of
+        assert hosted.predict(many).sum() == 20
 
 
 def test_an_exit_names_its_code_and_the_cleaned_end_of_what_was_printed(tmp_path: Path) -> None:

@@ -317,3 +317,124 @@ def test_probabilities_outside_their_range_are_a_model_error(table: pd.DataFrame
     query = Query("test", ("a",), ("0", "1"), lambda frame: np.ones(len(frame)), lambda frame: np.full((len(frame), 2), bad))
     with pytest.raises(ModelError, match="outside 0 to 1"):
         CheckedModel(query, ("a",), "1", "model.test").score(table)
+
+
+@pytest.mark.parametrize("maps", [False, True], ids=["matrix", "a dictionary per row"])
+@pytest.mark.parametrize(("labels", "favourable"), [((1, 2), "1"), (("yes", "no"), "no"), ((3, 1, 7), "7")], ids=str)
+def test_an_onnx_score_is_that_of_the_favourable_class_however_classes_are_numbered(
+    tmp_path: Path, table: pd.DataFrame, maps: bool, labels: tuple[Any, ...], favourable: str
+) -> None:
+    from skl2onnx import to_onnx
+
+    inputs = table[["a", "b"]].to_numpy(dtype=np.float32)
+    fitted = LogisticRegression().fit(inputs, np.array(labels)[np.arange(ROWS) % len(labels)])
+    (tmp_path / "model.onnx").write_bytes(to_onnx(fitted, inputs[:1], options={"zipmap": maps}).SerializeToString())
+    model = load_model_files(tmp_path, datasheet(features=["a", "b"], favourable_outcome=favourable))
+    place = [str(name) for name in fitted.classes_].index(favourable)
+    assert model.score(table) == pytest.approx(fitted.predict_proba(inputs)[:, place], abs=1e-6)
+    assert model.predict(table).tolist() == fitted.predict(inputs).tolist()
+
+
+def test_an_onnx_model_whose_classes_nobody_names_gives_no_score_for_what_it_decides(
+    tmp_path: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from skl2onnx import to_onnx
+
+    inputs = table[["a", "b"]].to_numpy(dtype=np.float32)
+    fitted = LogisticRegression().fit(inputs, np.where(table.y == 1, 2, 1))
+    (tmp_path / "model.onnx").write_bytes(to_onnx(fitted, inputs[:1], options={"zipmap": False}).SerializeToString())
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ModelError, match="which of its probabilities is whose is not known"):
+        load_model_files(tmp_path, datasheet(features=["a", "b"])).score(table)
+
+
+def test_onnx_inputs_are_given_as_the_graph_reads_them_and_a_fraction_is_no_whole_number(tmp_path: Path, table: pd.DataFrame) -> None:
+    from skl2onnx import convert_sklearn
+    from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
+    from sklearn.compose import ColumnTransformer
+    from sklearn.preprocessing import OneHotEncoder
+
+    frame = table.assign(job=np.where(table.b > 0, "clerk", "cook"), count=np.arange(ROWS) % 7)[["a", "count", "job"]]
+    parts = ColumnTransformer([("job", OneHotEncoder(), ["job"])], remainder="passthrough")
+    fitted = make_pipeline(parts, LogisticRegression()).fit(frame, table.y)
+    types = [("a", FloatTensorType([None, 1])), ("count", Int64TensorType([None, 1])), ("job", StringTensorType([None, 1]))]
+    made = convert_sklearn(fitted, initial_types=types, options={id(fitted): {"zipmap": False}})
+    (tmp_path / "model.onnx").write_bytes(made.SerializeToString())
+    model = load_model_files(tmp_path, datasheet())
+    assert model.score(frame) == pytest.approx(fitted.predict_proba(frame)[:, 1], abs=1e-5)
+    with pytest.raises(ModelError, match="no whole number"):
+        model.score(frame.assign(count=0.5))
+
+
+def test_a_forest_saved_for_many_threads_gives_the_same_bits_each_time(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    frame = pd.DataFrame(rng.normal(size=(300, 2)), columns=["a", "b"])
+    forest = RandomForestClassifier(60, max_depth=6, random_state=0, n_jobs=4).fit(frame, rng.integers(0, 2, 300))
+    skops.io.dump(make_pipeline(FunctionTransformer(), forest), tmp_path / "model.skops")
+    model = load_model_files(tmp_path, datasheet())
+    first = model.score(frame)
+    assert first is not None
+    for _ in range(15):
+        assert np.array_equal(first, model.score(frame))  # type: ignore[arg-type]
+
+
+class Odd:
+    """Answers of the right shape that say something else than their bare numbers."""
+
+    masked = staticmethod(lambda frame: np.ma.masked_array(np.ones(len(frame), dtype=int), np.arange(len(frame)) < 3))
+    shuffled = staticmethod(lambda frame: frame.sort_values("a")["b"].gt(0).astype(int))
+    imaginary = staticmethod(lambda frame: np.ones(len(frame)) * 1j)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [(Odd.masked, "masks its answer for 3 of 200 rows"), (Odd.shuffled, "rows in another order"), (Odd.imaginary, "complex numbers")],
+)
+def test_an_answer_that_numpy_would_misread_is_refused(table: pd.DataFrame, answer: Any, says: str) -> None:
+    def both(frame: pd.DataFrame) -> Any:
+        return np.column_stack([answer(frame)] * 2) if answer is Odd.imaginary else answer(frame)
+
+    model = CheckedModel(Query("test", ("a", "b"), ("0", "1"), answer, both), ("a", "b"), "1", "model.test")
+    with pytest.raises(ModelError, match=says):
+        model.predict(table)
+    with pytest.raises(ModelError, match=says):
+        model.score(table)
+
+
+def test_an_answer_with_an_index_of_its_own_or_that_of_the_rows_is_taken_as_it_stands(table: pd.DataFrame) -> None:
+    for own in (table.index, pd.RangeIndex(5_000, 5_000 + ROWS)):
+        made = CheckedModel(
+            Query("test", ("a", "b"), None, lambda frame, own=own: pd.Series(frame.a.to_numpy() > 0, index=own), None), ("a", "b"), "1", "model.test"
+        )
+        assert made.predict(table).tolist() == (table.a > 0).tolist()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("num_tree_per_iteration", "0"),
+        ("num_tree_per_iteration", "-1"),  # ended the process when it was asked
+        ("num_class", "1000000000"),
+        ("objective", "multiclass num_class:2000000000"),
+        ("objective", "multiclass num_class:1"),
+        ("pandas_categorical", "[" * 5_000),
+    ],
+)
+def test_a_lightgbm_header_that_cannot_be_is_refused_as_inconsistent(booster: lightgbm.LGBMClassifier, field: str, value: str) -> None:
+    from rai_pipelines.subjects.lightgbm_text import checked_lightgbm_text
+
+    text = booster.booster_.model_to_string()
+    crafted = "\n".join(f"{field}{line[len(field)]}{value}" if line.startswith((f"{field}=", f"{field}:")) else line for line in text.split("\n"))
+    assert crafted != text
+    with pytest.raises(ModelError, match="is not a consistent LightGBM model"):
+        checked_lightgbm_text(crafted, where="model.lgb")
+
+
+@pytest.mark.parametrize("favourable", ["1", "true", "True"])
+def test_a_model_of_truth_values_gives_the_score_of_true_however_the_datasheet_spells_it(
+    tmp_path: Path, table: pd.DataFrame, favourable: str
+) -> None:
+    fitted = LogisticRegression().fit(table[["a", "b"]], table.y == 1)
+    skops.io.dump(fitted, tmp_path / "model.skops")
+    model = load_model_files(tmp_path, datasheet(favourable_outcome=favourable))
+    assert model.score(table) == pytest.approx(fitted.predict_proba(table[["a", "b"]])[:, 1])

@@ -15,6 +15,7 @@ from rai_pipelines.assessments.explanations.shapley import Shapley
 from rai_pipelines.evidence.model import Measurement, State
 
 TOP = 5
+NOTHING = 1e-12  # of the largest value of a row: what is left of zero after sums in another order
 
 
 def additivity_figures(shapley: Shapley, *, unit: str) -> list[Measurement]:
@@ -50,16 +51,21 @@ def deletion_fidelity(
     """
     if not len(rows):
         return absent_figure("deletion_fidelity", 0, "no row was explained")
+    if rows.shape[1] < 2:
+        return certain_figure("deletion_fidelity", 0.0, len(rows), "the model has one input, so there is one order", level=level)
     rng = np.random.default_rng(list(seed))
     start, usual = explained.outputs_of(rows), float(explained.outputs_of(background).mean())
     side = np.where(start >= usual, 1.0, -1.0)
     by_value = np.argsort(-side[:, None] * values, axis=1, kind="stable")
-    difference = np.zeros(len(rows))
+    difference, moves = np.zeros(len(rows)), False
     for _ in range(repeats):
         donors = background[rng.integers(0, len(background), len(rows))]
         random = rng.random(rows.shape).argsort(axis=1)
         ways = [_way(explained, rows, donors, order) for order in (by_value, random)]
+        moves = moves or any(bool((way != start[:, None]).any()) for way in ways)
         difference += side * (ways[1] - ways[0]).mean(axis=1) / repeats
+    if not moves:  # 0 would read as fidelity that was looked for and found not to be there
+        return absent_figure("deletion_fidelity", len(rows), "the output is the same whatever inputs are replaced, so no order moves it sooner")
     note = f"units of the output, mean over the ways of {rows.shape[1]} inputs; {repeats} background rows and random orders for each row"
     return mean_figure("deletion_fidelity", difference, level=level, least=least, note=note)
 
@@ -68,13 +74,16 @@ def stability_figures(runs: Sequence[np.ndarray], *, level: float, least: int) -
     """`top5_stability` and `rank_stability`: mean over rows of the agreement between all pairs of runs (other backgrounds, other seeds).
 
     Agreement of the five largest inputs by Jaccard's index; of the order of all by Kendall's tau. With ten inputs or fewer, half of them are the top.
+    An input that contributes nothing is among the largest of no run; a row for which no run names any has no value.
     """
     from scipy.stats import kendalltau
 
     width = runs[0].shape[1]
     top = _top(width)
     pairs = [(one, two) for one in range(len(runs)) for two in range(one)]
-    overlap = np.mean([_jaccard(runs[one], runs[two], top) for one, two in pairs], axis=0)
+    each = np.array([_jaccard(runs[one], runs[two], top) for one, two in pairs])
+    said = np.isfinite(each).sum(axis=0)
+    overlap = np.where(said > 0, np.nansum(each, axis=0) / np.maximum(said, 1), np.nan)
     note = f"{len(runs)} backgrounds and seeds, all pairs"
     if width < 2:
         only = "the model has one input, which is always the largest"
@@ -83,7 +92,9 @@ def stability_figures(runs: Sequence[np.ndarray], *, level: float, least: int) -
         [np.mean([kendalltau(np.abs(runs[one][row]), np.abs(runs[two][row])).statistic for one, two in pairs]) for row in range(len(overlap))]
     )
     return [
-        mean_figure("top5_stability", overlap, level=level, least=least, note=f"the {top} largest of {width} inputs; {note}"),
+        mean_figure("top5_stability", overlap, level=level, least=least, note=f"the {top} largest of {width} inputs; {note}")
+        if said.any()
+        else absent_figure("top5_stability", len(overlap), "no explanation names an input that contributes anything"),
         mean_figure("rank_stability", ranks, level=level, least=least, note=f"order of all {width} inputs; {note}"),
     ]
 
@@ -135,11 +146,14 @@ def _top(width: int) -> int:
 
 
 def _jaccard(one: np.ndarray, two: np.ndarray, top: int) -> np.ndarray:
-    """Overlap of the `top` largest absolute values of each row; of equals the first."""
+    """Overlap of the `top` largest absolute values of each row; of equals the first. Zeros are not among them: their order is that of the columns,
+    which any two runs share. NaN where all values of both are zero.
+    """
     sets = []
     for values in (one, two):
         order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, :top]
         chosen = np.zeros(values.shape, dtype=bool)
         np.put_along_axis(chosen, order, True, axis=1)
-        sets.append(chosen)
-    return np.asarray((sets[0] & sets[1]).sum(axis=1) / (sets[0] | sets[1]).sum(axis=1))
+        sets.append(chosen & (np.abs(values) > NOTHING * np.abs(values).max(axis=1, keepdims=True)))
+    either = (sets[0] | sets[1]).sum(axis=1)
+    return np.where(either > 0, (sets[0] & sets[1]).sum(axis=1) / np.maximum(either, 1), np.nan)

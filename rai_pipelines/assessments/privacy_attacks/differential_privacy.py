@@ -7,12 +7,19 @@ loss distributions, which the dp-accounting library implements.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.subjects.privacy_budget import DifferentialPrivacy
 
 NOT_DECLARED = "the datasheet declares no differential privacy (privacy.differential_privacy)"
 METRICS = ("dp_epsilon_recomputed", "dp_epsilon_ratio")
+CELL = 1e-4  # of a table of privacy losses: dp-accounting's own
+MOST_CELLS = 10_000_000
+MOST_STEPS = 1_000_000  # each adds up to one cell, so that tables say less than Rényi divergences beyond
+MOST_TABULATED = 200.0  # of epsilon; tables of composed losses are as wide
+LEAST_NOISE = 1e-100  # over the sensitivity; squares of less are no numbers
+TAILS = 10.0  # standard deviations of a privacy loss beyond which there is next to nothing
 MOST_SIZE_DIFFERENCE = 0.01  # between the declared and the counted rows of training
 
 
@@ -53,7 +60,8 @@ def budget_figures(declared: DifferentialPrivacy | None, training_rows: int | No
 def recomputed_epsilon(declared: DifferentialPrivacy, *, rows: int | None = None) -> float:
     """Epsilon at the declared delta, for one row added or removed; infinite where the mechanism keeps none.
 
-    An upper bound by privacy loss distributions (rounded pessimistically). The Laplace mechanism at delta 0 has a closed form.
+    An upper bound by privacy loss distributions (rounded pessimistically); by Rényi divergences alone, and for Laplace noise by adding up, where a
+    table of all losses would be too large. The Laplace mechanism at delta 0 has a closed form.
 
     Args:
         rows: rows that batches were drawn from; default: as declared.
@@ -65,18 +73,56 @@ def recomputed_epsilon(declared: DifferentialPrivacy, *, rows: int | None = None
         assert declared.sensitivity is not None and declared.scale is not None
         return (declared.releases or 1) * declared.sensitivity / declared.scale
     import dp_accounting
+
+    if declared.mechanism == "laplace":
+        assert declared.sensitivity is not None and declared.scale is not None
+        times = declared.releases or 1
+        loose = times * declared.sensitivity / declared.scale
+        if not math.isfinite(loose) or loose == 0.0:
+            return loose
+        return _tightened(loose, dp_accounting.LaplaceDpEvent(declared.scale / declared.sensitivity), times, declared.delta, widest=2 * loose / times)
+    if declared.mechanism == "gaussian":
+        assert declared.sensitivity is not None and declared.scale is not None
+        noise, rate, times = declared.scale / declared.sensitivity, 1.0, declared.releases or 1
+    else:
+        assert declared.noise_multiplier is not None
+        noise, rate, times = declared.noise_multiplier, _sampling_rate(declared, rows), _steps(declared, rows)
+    if rate == 1.0:  # several Gaussian answers are exactly one with less noise
+        noise, times = noise / math.sqrt(times), 1
+    if noise < LEAST_NOISE:
+        return math.inf
+    step = dp_accounting.GaussianDpEvent(noise)
+    event = step if rate == 1.0 else dp_accounting.PoissonSampledDpEvent(rate, step)
+    return _tightened(_by_renyi(event, times, declared.delta), event, times, declared.delta, widest=1 / noise**2 + 2 * TAILS / noise)
+
+
+def _by_renyi(event: Any, times: int, delta: float) -> float:
+    """Epsilon by Rényi divergences (Mironov 2017): an upper bound that costs the same for any number of steps and any noise."""
+    import dp_accounting
+    from dp_accounting import rdp
+
+    accountant = rdp.RdpAccountant()
+    try:
+        accountant.compose(dp_accounting.SelfComposedDpEvent(event, times))
+        found = float(accountant.get_epsilon(delta))
+    except (OverflowError, ZeroDivisionError):
+        return math.inf
+    return found if not math.isnan(found) else math.inf
+
+
+def _tightened(loose: float, event: Any, times: int, delta: float, *, widest: float) -> float:
+    """`loose`, or less by privacy loss distributions where these fit into memory: they are tables of all losses, `widest` of them for one step.
+
+    A mechanism with next to no noise would take terabytes, and its epsilon is far beyond any that protects anybody.
+    """
+    import dp_accounting
     from dp_accounting import pld
 
-    if declared.mechanism == "gaussian_dp_sgd":
-        step = dp_accounting.PoissonSampledDpEvent(_sampling_rate(declared, rows), dp_accounting.GaussianDpEvent(declared.noise_multiplier))
-        times = _steps(declared, rows)
-    else:
-        assert declared.sensitivity is not None and declared.scale is not None
-        kind = dp_accounting.LaplaceDpEvent if declared.mechanism == "laplace" else dp_accounting.GaussianDpEvent
-        step, times = kind(declared.scale / declared.sensitivity), declared.releases or 1
-    accountant = pld.PLDAccountant()
-    accountant.compose(dp_accounting.SelfComposedDpEvent(step, times))
-    return float(accountant.get_epsilon(declared.delta))
+    if not loose <= MOST_TABULATED or times > MOST_STEPS or widest > MOST_CELLS * CELL:
+        return loose
+    accountant = pld.PLDAccountant(value_discretization_interval=CELL)
+    accountant.compose(dp_accounting.SelfComposedDpEvent(event, times))
+    return min(loose, float(accountant.get_epsilon(delta)))
 
 
 def _rows(declared: DifferentialPrivacy, counted: int | None) -> tuple[int | None, str | None]:

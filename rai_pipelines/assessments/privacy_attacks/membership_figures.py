@@ -150,8 +150,10 @@ def _auc(name: str, attack: Attack, member: np.ndarray, controls: Controls, prob
     notes, baseline = [problem, attack.how, attack.cut], controls.without_model
     if figure.value <= baseline.value:
         notes.append(f"not above the area without the model ({baseline.value:.3f}): shows nothing about the model")
-        if baseline.interval.low > 0.5:  # the tables differ, and that alone tells members apart at least as well
-            problem = problem or "the tables differ"
+    if baseline.interval.low > 0.5 and figure.interval.low <= baseline.interval.high:  # that the tables differ may tell members apart as well
+        if figure.value > baseline.value:
+            notes.append(f"the tables differ without the model (area {baseline.value:.3f}), which could explain it")
+        problem = problem or "the tables differ"
     members = int(member[judged].sum())
     smaller = min(members, int(judged.sum()) - members)
     return _figure("membership_auc", figure, int(judged.sum()), smaller, group=name, note=_joined(notes), state=_state(problem))

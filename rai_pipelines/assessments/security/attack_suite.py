@@ -37,6 +37,7 @@ SHARES = {
 LESS = 0.25  # the part of the effort that the check on effort compares with
 TOLERATED_FALL = 0.1  # share of the checked rows by which more effort may find less, for attacks that draw
 NOTHING_TO_BREAK = "no decision of a fragile model can be changed within the budget, so nothing shows that it works"
+LEAST_CONTROL = 5  # rows of the positive control; one or two that break would show next to nothing
 CANDIDATES = 10  # times as many rows are looked through for those whose decision can be changed
 NEAR_ALL = 0.9  # of the rows that are known to have a counterexample
 
@@ -83,8 +84,8 @@ class Effect:
     def problem(self, epsilon: float, min_control_success: float) -> str | None:
         """Why the attack shows nothing, or None."""
         broken, rows = int(self.control.within(epsilon).sum()), len(self.control.rows)
-        if not rows:
-            return NOTHING_TO_BREAK
+        if rows < LEAST_CONTROL:
+            return too_small_a_control(rows)
         if broken < min_control_success * rows:
             return f"it breaks {broken} of {rows} decisions of a fragile model"
         if self.with_full < self.with_less - TOLERATED_FALL * self.of:
@@ -92,6 +93,13 @@ class Effect:
         if self.unbounded < NEAR_ALL * self.reachable:
             return f"at any distance it finds {self.unbounded} of {self.reachable} counterexamples that are known to exist"
         return None
+
+
+def too_small_a_control(rows: int) -> str:
+    """Why a positive control of so few rows shows nothing."""
+    if not rows:
+        return NOTHING_TO_BREAK
+    return f"no more than {rows} decisions of a fragile model can be changed within the budget, and {LEAST_CONTROL} are needed to show that it works"
 
 
 def run_attacks(names: Sequence[str], scene: Scene, inside: Inside, *, starts: Attacked) -> dict[str, Attacked]:

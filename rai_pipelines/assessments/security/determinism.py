@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Determinism:
     """Of `rows` rows, each asked `repeats` times: how many had a decision, or a score, that was not the same in every call.
 
+    A decision also counts as changed where it is another one when the rows come in reverse order, among half of them.
+
     `changed_scores` is None for a model without scores. `largest_score_change` is the widest range of one row's score.
     """
 
@@ -64,6 +66,10 @@ def measure_determinism(model: LoadedModel, frame: pd.DataFrame, repeats: int = 
         if score is not None and low is not None and high is not None:
             low, high = np.minimum(low, score), np.maximum(high, score)
             changed_score = low != high
+    back = np.arange(len(frame))[::-1]
+    for part in (back[: len(back) // 2], back[len(back) // 2 :]):  # a decision about one person must not depend on who else is asked about
+        if len(part):
+            changed[part] |= np.asarray(model.predict(frame.iloc[part])) != first[part]
     scored = low is not None and high is not None
     return Determinism(
         rows=len(frame),
@@ -78,6 +84,7 @@ def steadiness_figures(found: Determinism, *, level: float) -> list[Measurement]
     """`unsteady_decisions` and, of a model with scores, `unsteady_scores`: shares of rows answered otherwise in one of the calls, with intervals."""
     counted = [("unsteady_decisions", found.changed_decisions)]
     note = f"rows that were answered differently in one of {found.repeats} calls with the same rows"
+    beside = {"unsteady_decisions": ", or among fewer rows in reverse order"}
     if found.changed_scores is not None:
         counted.append(("unsteady_scores", found.changed_scores))
     measurements = []
@@ -92,7 +99,7 @@ def steadiness_figures(found: Determinism, *, level: float) -> list[Measurement]
                 standard_error=figure.standard_error,
                 n=found.rows,
                 denominator=found.rows,
-                note=note + widest,
+                note=note + beside.get(metric, "") + widest,
             )
         )
     return measurements

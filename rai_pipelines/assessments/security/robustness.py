@@ -12,7 +12,7 @@ from pydantic import Field
 
 from rai_pipelines.assessments.base import AuditContext, Measured, Parameters
 from rai_pipelines.assessments.scoring import feature_names
-from rai_pipelines.assessments.security.attack_suite import BLACK_BOX, NOTHING_TO_BREAK, Scene, together
+from rai_pipelines.assessments.security.attack_suite import BLACK_BOX, LEAST_CONTROL, Scene, together, too_small_a_control
 from rai_pipelines.assessments.security.campaign import Outcome, attack_model
 from rai_pipelines.assessments.security.corruptions import measure_corruptions
 from rai_pipelines.assessments.security.determinism import Determinism, measure_determinism, steadiness_figures
@@ -37,6 +37,7 @@ from rai_pipelines.evidence.model import Measurement, State, Status
 LEAST_ALLOWANCE = 600  # queries for each attacked row: with less, fewer rows are attacked instead
 CLASSIFICATIONS = ("binary_classification", "multiclass_classification")
 REPEATED_ROWS = 200  # of the sample, asked about again to see whether answers stay
+MOST_UNSEEN = 0.5  # of the sampled rows; beyond it those that were attacked are not the population
 MOST_CUT = 0.5  # of the rows; beyond it the attacks were not carried out
 AttackName = Literal["hop_skip_jump", "boundary", "valid_neighbours", "decision_tree", "fast_gradient", "gradient", "auto_pgd"]
 # the boundary attack doubles the time, and found nothing that HopSkipJump had not found where both were tried
@@ -101,7 +102,9 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
     name, outcomes = str(context.subject.version), Outcomes.of(sheet)
     oracle = Oracle(lambda vectors: outcomes.decisions(model, space.decode(vectors, sampled.frame), name))
     steady = measure_determinism(model, sampled.frame[list(features)].head(REPEATED_ROWS), parameters.repeats)
-    correct = oracle.ask(sampled.vectors) == sampled.truth if sampled.truth is not None else np.ones(len(sampled.vectors), dtype=bool)
+    decided = oracle.ask(sampled.vectors)
+    correct = decided == sampled.truth if sampled.truth is not None else np.ones(len(decided), dtype=bool)
+    constant = bool((decided == decided[0]).all() and (oracle.ask(pool) == decided[0]).all())
     scene = Scene(
         oracle=oracle,
         space=space,
@@ -124,10 +127,11 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
     )
     nearest = together(outcome.found, scene.rows)
     control = together({attack: one.control for attack, one in outcome.effect.items()}, outcome.control_rows)
-    standing = _standing(scene, outcome, control, steady, parameters, labelled=sampled.truth is not None)
+    standing = _standing(scene, sampled, outcome, control=control, steady=steady, constant=constant, parameters=parameters)
     problems = _problems(outcome, rules.epsilon_l2, parameters)
-    probes = probe_malformed_inputs(model, space, sampled.frame[list(features)])
     level, epsilon = parameters.interval_level, rules.epsilon_l2
+    corrupted = measure_corruptions(oracle.ask, space, sampled.vectors, sampled.truth, level=level, seed=context.seed)
+    probes = probe_malformed_inputs(model, space, sampled.frame[list(features)])  # last, because a model may not survive it
     measurements = [
         *accuracy_figures(correct, nearest, standing, epsilon=epsilon, labelled=sampled.truth is not None),
         *success_figures(outcome.found, nearest, problems, epsilon=epsilon, level=level),
@@ -139,7 +143,7 @@ def assess_robustness(context: AuditContext, parameters: RobustnessParameters) -
         ),
         *steadiness_figures(steady, level=level),
         *fragile_features(space, scene.rows, nearest, epsilon=epsilon, least=parameters.min_attacked, level=level),
-        *measure_corruptions(oracle.ask, space, sampled.vectors, sampled.truth, level=level, seed=context.seed),
+        *corrupted,
         Measurement(metric="model_queries", value=float(outcome.queries), n=len(scene.rows), note="rows the model was asked about"),
         Measurement(
             metric="crash_count",
@@ -195,15 +199,16 @@ def _problems(outcome: Outcome, epsilon: float, parameters: RobustnessParameters
 
 
 def _standing(
-    scene: Scene, outcome: Outcome, control: Attacked, steady: Determinism, parameters: RobustnessParameters, *, labelled: bool
+    scene: Scene, sampled: Sampled, outcome: Outcome, *, control: Attacked, steady: Determinism, constant: bool, parameters: RobustnessParameters
 ) -> Standing:
     """Whether what the attacks did not break may be called robust."""
     level, epsilon, attacked = parameters.interval_level, scene.budgets[0], len(scene.rows)
     if attacked == 0:
         return Standing(State.UNDEFINED, "no sampled row is decided correctly", level)
-    problems = list(_problems(outcome, epsilon, parameters).values())
+    by_attack = _problems(outcome, epsilon, parameters)
+    problems = list(by_attack.values())
     broken = int(control.within(epsilon).sum())
-    cut = min((one.cut for one in outcome.found.values()), default=0)
+    cut = min((one.cut for name, one in outcome.found.items() if not by_attack[name]), default=0)
     note = None
     if not scene.space.reaches(epsilon):
         note = (
@@ -212,23 +217,31 @@ def _standing(
         )
     elif steady.changed_decisions:
         note = f"the model changes its answers: {steady.changed_decisions} of {steady.rows} rows were decided differently when asked again"
+    elif constant:
+        note = "the model decides every sampled row and every row that attacks start from alike: it has no decision that could be turned"
     elif scene.guard.hit:
         note = f"the attacks were ended after {parameters.time_limit_s:g} seconds"
     elif not outcome.found:
         note = "none of the chosen attacks fits the model"
-    elif not len(control.rows):
-        note = f"attack not effective: {NOTHING_TO_BREAK}"
+    elif len(control.rows) < LEAST_CONTROL:
+        note = f"attack not effective: {too_small_a_control(len(control.rows))}"
     elif broken < parameters.min_control_success * len(control.rows):
         note = f"attack not effective: together they break {broken} of {len(control.rows)} decisions of a fragile model"
     elif all(problems):
         note = f"attack not effective: {problems[0]}"
     elif cut > MOST_CUT * attacked:
         note = f"every attack ended at its allowance of queries for {cut} or more of {attacked} rows"
+    elif sampled.unseen > MOST_UNSEEN * (sampled.unseen + len(sampled.vectors)):
+        note = (
+            f"{sampled.unseen} of {sampled.unseen + len(sampled.vectors)} sampled rows have categories that training never saw, and were not attacked"
+        )
     elif attacked < parameters.min_attacked:
         note = f"{attacked} rows were attacked, fewer than {parameters.min_attacked}"
     if note:
         return Standing(State.INSUFFICIENT, note, level)
-    return Standing(State.MEASURED, None if labelled else "there are no labels: the share of decisions, right or wrong, that survive", level)
+    return Standing(
+        State.MEASURED, None if sampled.truth is not None else "there are no labels: the share of decisions, right or wrong, that survive", level
+    )
 
 
 def _effort(parameters: RobustnessParameters, rows: int) -> Effort:

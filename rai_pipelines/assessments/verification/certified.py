@@ -75,7 +75,9 @@ def certify(described: Described, asked: Asked, rows: np.ndarray, *, epsilon: fl
     if isinstance(form, Feedforward):
         return Certified(answers, nodes, dict(reasons), np.array([feedforward_proofs.certified_radius(form, row) for row in whole]))
     radii, proved, unit = (
-        clique_bounds(form, whole[:clique_rows], epsilon=epsilon, most_pairs=most_pairs) if len(whole) else (np.empty(0), np.empty(0), None)
+        clique_bounds(form, whole[:clique_rows], epsilon=epsilon, most_pairs=most_pairs)
+        if len(whole[:clique_rows])
+        else (np.empty(0), np.empty(0), None)
     )
     return Certified(answers, nodes, dict(reasons), radii, proved, unit)
 

@@ -153,7 +153,9 @@ def _compared(form: Form, asked: Asked, vectors: np.ndarray, *, left_out: int) -
         return Described(None, f"not verified: what was read from the model decides {int(others.sum())} of {len(vectors)} rows otherwise than it")
     scores = asked.scores(vectors)
     difference: float | None = None
-    if form.link != "none" and not isinstance(form, Grouped) and scores is not None:
+    if scores is None and not isinstance(form, Grouped):  # nothing to hold the form's own scores against, so none of them is spoken of
+        form = replace(form, link="none")
+    elif form.link != "none" and not isinstance(form, Grouped) and scores is not None:
         difference = float(np.abs(form.score(raw) - scores).max())
         if difference > max(LARGEST_DIFFERENCE, form.rounding * form.scale + form.score_rounding):
             return Described(None, f"not verified: what was read from the model scores otherwise than it, by up to {difference:.3g}")

@@ -98,10 +98,10 @@ class Ensemble:
         return raw if self.link == "identity" else np.asarray(expit(self.scale * raw))
 
     def raw_at(self, score: float) -> float:
-        """The raw value that has this score."""
+        """The raw value that has this score; infinite at the ends of the scores and beyond them."""
         if self.link == "identity":
             return score
-        return math.copysign(math.inf, score - 0.5) if score in (0.0, 1.0) else math.log(score / (1 - score)) / self.scale
+        return math.copysign(math.inf, score - 0.5) if not 0.0 < score < 1.0 else math.log(score / (1 - score)) / self.scale
 
 
 def ensemble_of(answer: Mapping[str, Any], nodes: Any, space: FeatureSpace) -> Ensemble:

@@ -77,6 +77,9 @@ def test_of_one_input_the_largest_is_certain_and_an_order_is_not_defined() -> No
     assert (top.value, top.n, top.state) == (1.0, 40, State.MEASURED)
     assert top.interval is not None and (top.interval.low, top.interval.high, top.interval.method) == (1.0, 1.0, "by construction")
     assert (ranks.value, ranks.state) == (None, State.UNDEFINED)
+    one = np.ones((40, 1))
+    fidelity = deletion_fidelity(None, one, one, one, repeats=2, level=0.9, least=5, seed=(1,))  # type: ignore[arg-type]
+    assert fidelity.value == 0.0 and fidelity.interval is not None and fidelity.interval.method == "by construction"
 
 
 def test_rows_without_a_second_opinion_are_counted_and_not_used() -> None:
@@ -117,3 +120,29 @@ def test_queries_are_bounded_and_what_was_cut_is_said() -> None:
     assert dear.sample < cheap.sample <= parameters.sample
     assert dear.cut["sample"] == f"{dear.sample} rows instead of {parameters.sample}"
     assert min(dear.lime, dear.stability, dear.deletion, dear.counterfactual) >= 5
+
+
+def test_inputs_that_contribute_nothing_are_among_the_largest_of_no_explanation() -> None:
+    first, second = np.zeros((20, 12)), np.zeros((20, 12))
+    first[:, 10], second[:, 11] = 1.0, 1.0  # two runs that name one input each, and not the same
+    top, _ = stability_figures([first, second], level=0.9, least=5)
+    assert top.value == 0.0
+    first[:, 11] = 0.5
+    top, _ = stability_figures([first, second], level=0.9, least=5)
+    assert top.value == 0.5
+    second[:10] = first[:10] = 0.0
+    top, _ = stability_figures([first, second], level=0.9, least=5)
+    assert (top.value, top.n, top.denominator) == (0.5, 20, 10)
+
+
+def test_explanations_of_a_constant_model_are_not_called_stable_or_faithful(tmp_path: Path) -> None:
+    """Nothing can be shown to be found where nothing moves: all values are zero, and agree by construction."""
+    write_tables(tmp_path)
+    explained = open_explained(context_of(tmp_path, RuleModel(lambda f: np.ones(len(f)), lambda f: np.full(len(f), 0.7)), sheet_of()), pool_rows=200)
+    vectors = explained.space.encode(pd.read_parquet(tmp_path / "evaluation.parquet").head(30))
+    nothing = np.zeros(vectors.shape)
+    top, ranks = stability_figures([nothing, nothing, nothing], level=0.9, least=5)
+    fidelity = deletion_fidelity(explained, vectors, nothing, vectors, repeats=2, level=0.9, least=5, seed=(1,))
+    for figure in (top, ranks, fidelity):
+        assert (figure.value, figure.state) == (None, State.UNDEFINED)
+    assert "same whatever inputs are replaced" in (fidelity.note or "")

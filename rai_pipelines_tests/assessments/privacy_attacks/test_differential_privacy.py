@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import pytest
@@ -114,3 +115,34 @@ def test_without_the_library_the_budget_is_unavailable(monkeypatch: pytest.Monke
 def test_a_declaration_that_does_not_add_up_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         DifferentialPrivacy(**wrong)
+
+
+@pytest.mark.parametrize(
+    "extreme",
+    [
+        {"mechanism": "gaussian_dp_sgd", "noise_multiplier": 1e-3, "sampling_rate": 0.01, "steps": 1_000},
+        {"mechanism": "gaussian_dp_sgd", "noise_multiplier": 1e-12, "sampling_rate": 0.5, "steps": 10},
+        {"mechanism": "gaussian_dp_sgd", "noise_multiplier": 1.0, "sampling_rate": 0.01, "steps": 10_000_000},
+        {"mechanism": "gaussian_dp_sgd", "noise_multiplier": 1_000, "sampling_rate": 1.0, "steps": 10_000_000},
+        {"mechanism": "gaussian_dp_sgd", "noise_multiplier": 1.0, "sampling_rate": 1e-6, "epochs": 1_000_000},
+        {"mechanism": "laplace", "sensitivity": 1.0, "scale": 1e-9, "releases": 1_000_000},
+        {"mechanism": "gaussian", "sensitivity": 1.0, "scale": 1e-6, "releases": 1_000_000},
+        {"mechanism": "gaussian", "sensitivity": 1.0, "scale": 1e-200},
+    ],
+    ids=str,
+)
+def test_a_declaration_at_any_extreme_is_answered_in_little_time_and_memory_and_does_not_pass(extreme: dict[str, Any]) -> None:
+    """Tables of losses would take from gigabytes to terabytes for most of these, and minutes for the others."""
+    started = time.monotonic()
+    figures = budget_figures(DifferentialPrivacy.model_validate({**extreme, "epsilon": 3, "delta": 1e-5}), 1_000)
+    assert time.monotonic() - started < 20
+    (ratio,) = [item for item in figures if item.metric == "dp_epsilon_ratio"]
+    assert ratio.state is State.UNDEFINED or (ratio.value or 0) > 1.5
+
+
+def test_what_is_too_large_to_tabulate_is_bounded_by_renyi_divergences() -> None:
+    """Against the closed form of Gaussian noise (Balle and Wang 2018), of which Rényi divergences are an upper bound."""
+    for noise in (0.05, 0.02, 0.005):
+        found = recomputed_epsilon(DifferentialPrivacy(mechanism="gaussian", sensitivity=1.0, scale=noise, epsilon=1, delta=1e-5))
+        exact = brentq(lambda e, s=noise: norm.logcdf(0.5 / s - e * s) - math.log(1e-5), 0.0, 2 / noise**2)
+        assert exact * 0.999 <= found <= exact * 1.2

@@ -86,6 +86,27 @@ def test_fewer_than_a_hundred_non_members_cannot_show_one_in_a_hundred() -> None
     assert states["membership_auc"] is State.MEASURED
 
 
+def test_where_tables_differ_an_attack_a_little_above_the_comparison_without_the_model_shows_nothing() -> None:
+    """Both areas are estimates: what is left of the attack has to be more than chance before it counts against the model."""
+    rng = np.random.default_rng(3)
+    member = np.repeat([True, False], 150)
+    every = np.ones(300, dtype=bool)
+    known = area(np.where(member, 1.0, 0.0) + rng.random(300), member, 0.9)
+    shifted = rng.normal(size=300) + 1.2 * member
+
+    def state(score: np.ndarray, without: np.ndarray) -> tuple[State, float]:
+        found = attack_figures(
+            {"a": Attack(score, score > 0, every, every, "")}, member, Controls({"a": known}, area(without, member, 0.9), 0.6, 0.9, 300)
+        )
+        (one,) = (item for item in found if item.metric == "membership_auc")
+        return one.state, one.value or 0.0
+
+    slightly, value = state(shifted + 0.15 * member, shifted)
+    assert (slightly, value > area(shifted, member, 0.9).value) == (State.INSUFFICIENT, True)
+    assert state(shifted + 2 * member, shifted)[0] is State.MEASURED
+    assert state(shifted, rng.normal(size=300))[0] is State.MEASURED  # the tables do not differ
+
+
 def test_the_best_threshold_separates_as_the_roc_curve_does() -> None:
     rng = np.random.default_rng(2)
     member = rng.random(400) < 0.5

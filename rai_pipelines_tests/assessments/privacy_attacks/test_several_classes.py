@@ -273,6 +273,18 @@ def test_a_booster_of_three_classes_read_from_its_text_is_fitted_again_as_it_was
     assert np.allclose(answers.shares[0], learner.predict_proba(frame[FEATURES]))
 
 
+def test_refits_of_more_than_a_hundred_classes_learn_each_row_as_what_it_is() -> None:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    names = tuple(f"c{at:03d}" for at in range(260))
+    truth = np.repeat(np.arange(260), 2)
+    frame = pd.DataFrame({"a": truth.astype(float)})
+    learner = KNeighborsClassifier(1).fit(frame, np.array(names)[truth])
+    model = CheckedModel(_estimator(learner, "test"), ("a",), "1", "model")
+    answers = answers_of_refits(model, frame, frame, [Plan(truth, 1)], names)
+    assert (answers.decisions[0] == truth).all()
+
+
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_no_value_of_any_row(tmp_path: Path) -> None:
     small = PrivacyAttackParameters(rows=150, copies=3, shadow_models=2)

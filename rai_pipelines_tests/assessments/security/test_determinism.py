@@ -33,9 +33,7 @@ def test_rows_that_waver_are_counted_once_however_often_they_change() -> None:
     calls = iter(range(100))
 
     def wavering(frame: Any) -> Any:
-        answer = np.zeros(len(frame), dtype=int)
-        answer[: 10 * (next(calls) % 2)] = 1
-        return answer
+        return (frame["a"] < 10 * (next(calls) % 2)).astype(int)
 
     found = measure_determinism(model(wavering), FRAME, repeats=6)
     assert (found.changed_decisions, found.decision_share) == (10, 0.25)
@@ -61,3 +59,9 @@ def test_one_call_or_no_row_shows_nothing_and_is_refused() -> None:
     for repeats, frame in ((1, FRAME), (3, FRAME.head(0))):
         with pytest.raises(ValueError, match="show nothing"):
             measure_determinism(model(steady), frame, repeats)
+
+
+def test_a_decision_that_depends_on_who_else_is_asked_about_has_changed() -> None:
+    found = measure_determinism(model(lambda frame: (frame["a"] > frame["a"].median()).astype(int)), FRAME)
+    assert found.changed_decisions == 20
+    assert measure_determinism(model(lambda frame: (np.arange(len(frame)) < 5).astype(int)), FRAME).changed_decisions > 0

@@ -192,3 +192,5 @@ def test_a_tree_without_any_split_is_certified_everywhere(tmp_path: Path) -> Non
     found, asked, _ = described(model, space, frame)
     made = certify(found, asked, space.encode(frame), epsilon=0.5, limit=5, clique_rows=5, most_pairs=100)
     assert set(made.answers) == {Answer.PROVED} and made.clique_certified.all()
+    without = certify(found, asked, space.encode(frame), epsilon=0.5, limit=5, clique_rows=0, most_pairs=100)
+    assert without.answers == made.answers and not len(without.radii)

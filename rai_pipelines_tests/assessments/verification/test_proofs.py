@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from sklearn.tree import DecisionTreeClassifier
 
 from rai_pipelines.assessments.verification import tree_proofs
 from rai_pipelines.assessments.verification.certificates import Answer, Certificate
-from rai_pipelines.assessments.verification.domain import Asked, Region
+from rai_pipelines.assessments.verification.described_model import describe
+from rai_pipelines.assessments.verification.domain import Asked, Region, whole_domain
 from rai_pipelines.assessments.verification.properties import prove, region_of
 from rai_pipelines.assessments.verification.search import bounds_of
 from rai_pipelines.assessments.verification.trees import Ensemble
 from rai_pipelines.subjects.safety_properties import SafetyProperty
-from rai_pipelines_tests.assessments.verification.verified_models import FEATURES, checked, described, every_cell, rows, space_of
+from rai_pipelines_tests.assessments.verification.verified_models import FEATURES, asked_of, checked, described, every_cell, rows, space_of
 
 LIMIT = 20_000
 POSITIONS = {name: at for at, name in enumerate(FEATURES)}
@@ -167,3 +169,28 @@ def test_bounds_of_a_box_hold_for_every_place_in_it(tmp_path: Path) -> None:
     raw = found.form.raw(domain.sample(np.random.default_rng(1), 500))
     assert low <= raw.min() and raw.max() <= high and high - low < 2 * np.ptp(raw) + 10
     assert asked.space.names == FEATURES
+
+
+def test_a_bound_at_an_end_of_the_scores_is_answered_where_scores_are_rounded(tmp_path: Path) -> None:
+    frame = rows(300, 3)
+    model = checked(GradientBoostingClassifier(n_estimators=4, max_depth=2, random_state=1).fit(frame[list(FEATURES)], frame.y))
+    found, asked, region = described(model, space_of(tmp_path, frame), frame)
+    assert isinstance(found.form, Ensemble)
+    rounded = replace(found.form, score_rounding=5e-7)
+    answers = {
+        (bound, side): tree_proofs.prove_score(rounded, asked, region, bound, side, limit=1_000).answer for bound in (0.0, 1.0) for side in (1, -1)
+    }
+    assert answers == {(0.0, 1): Answer.REFUTED, (0.0, -1): Answer.PROVED, (1.0, 1): Answer.PROVED, (1.0, -1): Answer.REFUTED}
+
+
+def test_nothing_is_proved_of_scores_that_the_model_does_not_give(tmp_path: Path) -> None:
+    frame = rows(300, 3)
+    model = checked(GradientBoostingClassifier(n_estimators=4, max_depth=2, random_state=1).fit(frame[list(FEATURES)], frame.y))
+    space = space_of(tmp_path, frame)
+    asked = replace(asked_of(model, space, frame), score_frame=lambda table: None)
+    found = describe(model, FEATURES, asked=asked, region=whole_domain(space), rows=space.encode(frame), seed=5)
+    bounded = SafetyProperty.model_validate({"name": "bounded", "bounded_output": {"low": 0.0, "high": 0.999}})
+    one = prove(bounded, found, asked, whole_domain(space), limit=1_000)
+    assert (one.answer, one.reason) == (Answer.UNKNOWN, "the model gives no score")
+    steady = SafetyProperty.model_validate({"name": "steady", "invariant_to": {"features": ["job"]}})
+    assert prove(steady, found, asked, whole_domain(space), limit=10_000).answer is not Answer.UNKNOWN

@@ -88,7 +88,8 @@ def assessment_of(name: str, policy: Policy, settings: Settings, budget: Budget 
 
             return assess_verification, VerificationParameters(interval_level=policy.statistics.interval_level)
         case "privacy_attacks":
-            from rai_pipelines.assessments.privacy_attacks.privacy_attacks import PrivacyAttackParameters, assess_privacy_attacks
+            from rai_pipelines.assessments.privacy_attacks.parameters import PrivacyAttackParameters
+            from rai_pipelines.assessments.privacy_attacks.privacy_attacks import assess_privacy_attacks
 
             allowed = {"max_queries": budget.planned_queries // 2} if budget else {}  # of each row it asks for decision and score
             return assess_privacy_attacks, PrivacyAttackParameters(interval_level=policy.statistics.interval_level, **allowed)

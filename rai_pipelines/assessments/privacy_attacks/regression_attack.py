@@ -36,7 +36,7 @@ from rai_pipelines.subjects.subject import LoadedModel
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rai_pipelines.assessments.privacy_attacks.privacy_attacks import PrivacyAttackParameters
+    from rai_pipelines.assessments.privacy_attacks.parameters import PrivacyAttackParameters
 
 HOW = "absolute error of the prediction"
 CONTROL = "unpruned regression tree fitted to random numbers for half of the rows"

@@ -17,7 +17,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 from rai_pipelines.assessments.base import Measured
 from rai_pipelines.assessments.privacy_attacks.exposed_rows import draw_exposed_rows
-from rai_pipelines.assessments.privacy_attacks.privacy_attacks import PrivacyAttackParameters, assess_privacy_attacks
+from rai_pipelines.assessments.privacy_attacks.parameters import PrivacyAttackParameters
+from rai_pipelines.assessments.privacy_attacks.privacy_attacks import assess_privacy_attacks
 from rai_pipelines.evidence.canonical import canonical_json
 from rai_pipelines.evidence.model import Measurement, State, Status
 from rai_pipelines_tests.assessments.privacy_attacks.attacked_subjects import FEATURES, context, people

@@ -14,7 +14,8 @@ from sklearn.metrics import mean_absolute_error, roc_auc_score
 from sklearn.tree import DecisionTreeRegressor
 
 from rai_pipelines.assessments.base import Measured
-from rai_pipelines.assessments.privacy_attacks.privacy_attacks import PrivacyAttackParameters, assess_privacy_attacks
+from rai_pipelines.assessments.privacy_attacks.parameters import PrivacyAttackParameters
+from rai_pipelines.assessments.privacy_attacks.privacy_attacks import assess_privacy_attacks
 from rai_pipelines.errors import DataError
 from rai_pipelines.evidence.model import Measurement, State, Status
 from rai_pipelines_tests.assessments.privacy_attacks.attacked_subjects import FEATURES, context, people

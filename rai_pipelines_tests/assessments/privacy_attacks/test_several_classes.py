@@ -22,7 +22,8 @@ from rai_pipelines.assessments.base import AuditContext, Measured
 from rai_pipelines.assessments.budget import Budget, within_budget
 from rai_pipelines.assessments.class_probabilities import class_probabilities
 from rai_pipelines.assessments.privacy_attacks.membership import Rows, confidence, fragile_target, learned, rule_based
-from rai_pipelines.assessments.privacy_attacks.privacy_attacks import PrivacyAttackParameters, assess_privacy_attacks
+from rai_pipelines.assessments.privacy_attacks.parameters import PrivacyAttackParameters
+from rai_pipelines.assessments.privacy_attacks.privacy_attacks import assess_privacy_attacks
 from rai_pipelines.assessments.privacy_attacks.shadow_models import control_shadows
 from rai_pipelines.assessments.refits import LEFT_OUT, Plan, answers_of_refits
 from rai_pipelines.errors import DataError, ModelError

@@ -22,12 +22,12 @@ dev: .make/main  ## Dagster UI and daemon on the demo's home (http://127.0.0.1:3
 	$(BIN)/rai init
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/dg dev --host 127.0.0.1 --port $${PORT:-3000}
 
-test: .make/dev lint  ## Lint, types, import directions, and the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: .make/dev lint  ## Lint, types, import directions, and the tests (pytest alone: without those of a deployment)
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow"
 
 test-all: .make/spark lint  ## The same with the slow suites, Spark among them
 	command -v java >/dev/null || (apt-get update -q && apt-get install -qy default-jre-headless)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow or not slow" --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "slow or not slow" --cov --cov-report=term:skip-covered
 
 test-wandb: .make/dev  ## The W&B adapter against the real package, which is installed for it
 	$(BIN)/uv pip install --quiet --python $(BIN)/python 'wandb>=0.31'

@@ -29,6 +29,7 @@ from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines_tests.house import House
 from rai_pipelines_tests.postgres import PostgresServer
 
+pytestmark = pytest.mark.deployed
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "postgres"
 DRIVER = "+psycopg2"
 START_S, AUDIT_S, TICKS_S, END_S = 120, 240, 120, 10

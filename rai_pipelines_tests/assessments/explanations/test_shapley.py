@@ -157,7 +157,8 @@ def test_a_pipeline_adds_the_columns_of_one_input_up(tmp_path: Path) -> None:
     np.testing.assert_allclose(given.values[:, names.index("income")], by_hand, atol=1e-9)
 
 
-@pytest.mark.parametrize("what", [pytest.param("mixing", marks=pytest.mark.slow), "calibrated"])
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["mixing", "calibrated"])
 def test_a_model_that_cannot_be_read_is_explained_by_its_answers_and_says_why(what: str, tmp_path: Path) -> None:
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.decomposition import PCA

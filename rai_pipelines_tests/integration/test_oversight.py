@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+import pytest
+
 from rai_pipelines.audit import build_auditor
 from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines_tests.assessments.oversight.test_human_oversight import OVERSIGHT, REVIEWERS, write_logs
@@ -13,6 +15,7 @@ from rai_pipelines_tests.house import House, datasheet
 DATA = {"training": "training.parquet", "evaluation": "evaluation.parquet", "decisions": "decisions.parquet", "reviews": "reviews.parquet"}
 
 
+@pytest.mark.slow
 def test_a_live_version_with_logs_is_judged_and_one_without_reads_missing(tmp_path: Path) -> None:
     house = House(tmp_path)
     write_logs(house.settings.data_path, n=60)

@@ -109,6 +109,7 @@ def test_the_last_line_of_a_json_lines_file_counts_for_the_type_of_a_column(tmp_
     assert found.columns["late"].nulls == 50_000
 
 
+@pytest.mark.slow
 def test_a_memory_limit_makes_a_large_grouping_spill_instead_of_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     numbers = pd.DataFrame({"x": np.arange(3_000_000), "y": np.arange(3_000_000)[::-1].astype(str)})

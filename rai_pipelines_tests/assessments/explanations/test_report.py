@@ -110,6 +110,7 @@ def test_a_linear_pipeline_from_a_file_is_explained_whole(tmp_path: Path) -> Non
     assert {item.attribute for item in evidence.find("feature_importance")} == set(FEATURES)
 
 
+@pytest.mark.slow
 def test_a_score_that_does_not_decide_alone_is_disclosed(tmp_path: Path) -> None:
     write_tables(tmp_path)
     rule = RuleModel(

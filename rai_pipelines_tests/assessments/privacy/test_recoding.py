@@ -68,6 +68,7 @@ def _value(measured: Measured, metric: str) -> float | None:
     return next(item.value for item in measured.measurements if item.metric == metric)
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 1000), k=st.integers(2, 12), share=st.sampled_from([0.0, 0.02, 0.1]), l_wanted=st.sampled_from([1, 2, 3]))
 def test_the_proposal_carried_out_by_hand_reaches_k_and_l_with_the_rows_it_says(

@@ -8,15 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+_MODULE = re.compile(r"[A-Za-z_][\w.]{0,60}")
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`""")
 
 
-def without_values(text: str, *, known: Iterable[object] = ()) -> str:
+def without_values(text: str, *, known: Iterable[object] = (), error: BaseException | None = None) -> str:
     """`text`, what another library said of an error, without what it quotes: that may be a value of the data, and so a person's.
 
-    Names in `known` (columns, say) may stay.
+    Names in `known` (columns, say) may stay, and of `error` the name of a library that is not there.
     """
     names = {str(name) for name in known}
+    if isinstance(error, ModuleNotFoundError) and _MODULE.fullmatch(str(error.name)):
+        names.add(str(error.name))
     return _QUOTED.sub(lambda found: found[0] if found[0][1:-1] in names else f"{found[0][0]}…{found[0][0]}", text)
 
 

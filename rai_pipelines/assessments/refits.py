@@ -173,7 +173,7 @@ def refitted(model: CheckedModel, rows: pd.DataFrame, labels: np.ndarray, seed: 
     except Refused:
         raise
     except Exception as error:
-        first = without_values((str(error).strip().splitlines() or [""])[0][:200], known=rows.columns)
+        first = without_values((str(error).strip().splitlines() or [""])[0][:200], known=rows.columns, error=error)
         raise Refused(f"its learner fails on these rows ({type(error).__name__}: {first})") from error
     return Checked(query_of(native, model.flavor), model.features, model.favourable, "a refit")
 

@@ -106,7 +106,7 @@ class CheckedModel:
             answer = np.asarray(found)
         except Exception as error:
             raise ModelError(
-                f"fails on {len(frame)} rows ({without_values(_reason(error), known=frame.columns)})",
+                f"fails on {len(frame)} rows ({without_values(_reason(error), known=frame.columns, error=error)})",
                 where=self._where,
                 hint="Try the model on the evaluation table",
             ) from error

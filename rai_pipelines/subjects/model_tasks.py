@@ -35,7 +35,7 @@ def run_task(task: str, model: CheckedModel, parameters: Mapping[str, JsonValue]
         raise
     except Exception as error:
         columns = [column for table in tables.values() for column in getattr(table, "column_names", ())]
-        first = without_values((str(error).strip().splitlines() or [""])[0][:300], known=columns)
+        first = without_values((str(error).strip().splitlines() or [""])[0][:300], known=columns, error=error)
         name = task.rpartition(":")[2]
         raise ModelError(f"fails in {name} ({type(error).__name__}: {first})", hint="See whether the model's library is supported") from error
     return answer

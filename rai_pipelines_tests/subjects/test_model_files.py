@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from rai_pipelines.errors import ModelError, ModelMissing
+from rai_pipelines.errors import ModelError, ModelMissing, without_values
 from rai_pipelines.subjects.datasheet import Datasheet
 from rai_pipelines.subjects.model_files import CheckedModel, load_model_files
 from rai_pipelines.subjects.model_formats import Query
@@ -195,7 +195,7 @@ def test_no_damage_to_a_lightgbm_text_ends_the_process(tmp_path: Path, table: pd
 DAMAGE = """
 import sys
 import lightgbm, numpy as np
-from rai_pipelines.errors import ModelError
+from rai_pipelines.errors import ModelError, without_values
 from rai_pipelines.subjects.lightgbm_text import checked_lightgbm_text
 text, rng, loaded, refused = open(sys.argv[1]).read(), np.random.default_rng(5), 0, 0
 rows = np.zeros((3, 2))
@@ -438,3 +438,11 @@ def test_a_model_of_truth_values_gives_the_score_of_true_however_the_datasheet_s
     skops.io.dump(fitted, tmp_path / "model.skops")
     model = load_model_files(tmp_path, datasheet(favourable_outcome=favourable))
     assert model.score(table) == pytest.approx(fitted.predict_proba(table[["a", "b"]])[:, 1])
+
+
+def test_an_error_keeps_the_name_of_a_library_that_is_not_there_and_no_value() -> None:
+    absent = ModuleNotFoundError("No module named 'a_library'", name="a_library")
+    assert without_values(str(absent), error=absent) == "No module named 'a_library'"
+    assert without_values("could not convert 'Alice'", error=ValueError("could not convert 'Alice'")) == "could not convert '…'"
+    forged = ModuleNotFoundError("No module named 'Alice Smith 123-45-6789'", name="Alice Smith 123-45-6789")
+    assert without_values(str(forged), error=forged) == "No module named '…'"

@@ -37,7 +37,7 @@ from rai_pipelines.evidence.store import LocalEvidenceStore
 from rai_pipelines.governance.database.engine import open_database
 from rai_pipelines.governance.decisions.statement import Decision, SignedDecision, Words
 from rai_pipelines.governance.decisions.store import DecisionBook
-from rai_pipelines.governance.gate import keeper as keepers, registry_sync
+from rai_pipelines.governance.gate import keeper as keepers, moves, registry_sync
 from rai_pipelines.governance.keys import read_public_keys
 from rai_pipelines.governance.ledger.storage import Ledger
 from rai_pipelines.governance.people.directory import read_directory
@@ -69,7 +69,7 @@ keeper = keepers.Gatekeeper(engine, book, Policy.model_validate(given["policy"])
 if step == "after the decision, in the transaction":
     DecisionBook.record = dying(DecisionBook.record)
 if step == "before the commit":
-    keepers.put = dying(keepers.put)
+    moves.put = dying(moves.put)
 for envelope in given["envelopes"]:
     decision = Decision.model_validate(envelope["decision"])
     keeper.decide(SignedDecision(decision, envelope["envelope"], "", ""), Words.model_validate(given["words"]))

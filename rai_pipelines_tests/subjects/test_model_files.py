@@ -195,7 +195,7 @@ def test_no_damage_to_a_lightgbm_text_ends_the_process(tmp_path: Path, table: pd
 DAMAGE = """
 import sys
 import lightgbm, numpy as np
-from rai_pipelines.errors import ModelError, without_values
+from rai_pipelines.errors import ModelError
 from rai_pipelines.subjects.lightgbm_text import checked_lightgbm_text
 text, rng, loaded, refused = open(sys.argv[1]).read(), np.random.default_rng(5), 0, 0
 rows = np.zeros((3, 2))

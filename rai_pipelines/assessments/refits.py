@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from rai_pipelines.assessments.class_probabilities import probabilities_by_class, probabilities_in
 from rai_pipelines.errors import ModelError, without_values
 from rai_pipelines.subjects.subject import LoadedModel, Tables
-from rai_pipelines.tables.contingency import as_outcome
+from rai_pipelines.tables.group_names import as_outcome
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -106,7 +106,7 @@ def skeleton(name: str, label: str, features: list[str], protected: dict[str, st
 
 def _largest_group(source: object, column: str) -> str:
     """The most frequent value of `column`, or `highest` when there are many values (then declare bins)."""
-    from rai_pipelines.tables.contingency import group_name
+    from rai_pipelines.tables.group_names import group_name
     from rai_pipelines.tables.source import TableSource
 
     assert isinstance(source, TableSource)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rai_pipelines.assessments.fairness.disparity import between_groups
-from rai_pipelines.assessments.fairness.groups import FN, FP, JOIN, REJECTED_UNLABELLED, SELECTED_UNLABELLED, TN, TP, GroupCounts
+from rai_pipelines.assessments.fairness.groups import FN, FP, REJECTED_UNLABELLED, SELECTED_UNLABELLED, TN, TP, GroupCounts
 from rai_pipelines.assessments.fairness.lattice import BiasParameters
 from rai_pipelines.assessments.fairness.rates import impact_ratios
 from rai_pipelines.evidence.model import Evidence, Measurement
@@ -22,6 +22,7 @@ from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines.policy.model import Control, Policy
 from rai_pipelines.policy.sequential import alpha_at_look
 from rai_pipelines.policy.three_state import judge_family
+from rai_pipelines.tables.group_names import JOIN
 
 BIAS, FAIRNESS = "bias_assessment", "group_fairness"
 PAIRS = ((TP, FN), (FP, TN), (SELECTED_UNLABELLED, REJECTED_UNLABELLED))  # selected, not selected

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rai_pipelines.errors import DataError
-from rai_pipelines.tables.contingency import SIGNIFICANT_DIGITS, favourable_values, group_key, named_groups, usable_weight, without_nan
+from rai_pipelines.tables.contingency import SIGNIFICANT_DIGITS
+from rai_pipelines.tables.group_checks import favourable_values
+from rai_pipelines.tables.group_keys import group_key, usable_weight, without_nan
+from rai_pipelines.tables.group_names import named_groups
 from rai_pipelines.tables.source import TableSource
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from rai_pipelines.errors import DataError
-from rai_pipelines.tables.contingency import group_name, without_nan
+from rai_pipelines.tables.group_keys import without_nan
+from rai_pipelines.tables.group_names import group_name
 from rai_pipelines.tables.profile import LARGEST_SUMMABLE, SIGNIFICANT_DIGITS, kind_of, whole
 
 if TYPE_CHECKING:

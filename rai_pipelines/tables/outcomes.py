@@ -8,20 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rai_pipelines.errors import DataError
-from rai_pipelines.tables.contingency import (
-    MAX_CELLS,
-    MISSING,
-    as_outcome,
-    check_columns,
-    check_group_counts,
-    favourable_values,
-    group_key,
-    group_name,
-    named_groups,
-    told_values,
-    usable_weight,
-    without_nan,
-)
+from rai_pipelines.tables.contingency import MAX_CELLS
+from rai_pipelines.tables.group_checks import check_columns, check_group_counts, favourable_values
+from rai_pipelines.tables.group_keys import group_key, usable_weight, without_nan
+from rai_pipelines.tables.group_names import MISSING, as_outcome, group_name, named_groups, told_values
 from rai_pipelines.tables.source import TableSource
 
 if TYPE_CHECKING:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rai_pipelines.errors import DataError
-from rai_pipelines.tables.contingency import MAX_CELLS, as_outcome, check_columns, group_key, named_groups, without_nan
+from rai_pipelines.tables.contingency import MAX_CELLS
+from rai_pipelines.tables.group_checks import check_columns
+from rai_pipelines.tables.group_keys import group_key, without_nan
+from rai_pipelines.tables.group_names import as_outcome, named_groups
 from rai_pipelines.tables.source import TableSource
 
 if TYPE_CHECKING:

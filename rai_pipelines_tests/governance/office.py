@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import yaml
 
 from rai_pipelines.evidence.model import Evidence, Status
 from rai_pipelines.evidence.store import LocalEvidenceStore
+from rai_pipelines.governance.database.tables import bindings, decisions
 from rai_pipelines.governance.decisions.publications import (
     DOCUMENT,
     about,
@@ -27,7 +29,7 @@ from rai_pipelines.governance.decisions.waivers import Waiver, WaiverStanding
 from rai_pipelines.governance.gate.binding import Binding, bind
 from rai_pipelines.governance.gate.keeper import Gate, Gatekeeper
 from rai_pipelines.governance.keys import load_signer, make_key, read_public_keys
-from rai_pipelines.governance.ledger.storage import Ledger
+from rai_pipelines.governance.ledger.storage import Happening, Ledger
 from rai_pipelines.governance.people.directory import read_directory
 from rai_pipelines.policy.load import read_policy
 from rai_pipelines.policy.model import Policy
@@ -198,3 +200,29 @@ class Office:
         signed = sign_decision(Decision(**{**fields, **changes}), load_signer(self.keys / f"{person}.key"))
         with self.engine.begin() as connection:
             return record_policy_review(connection, book, reviewed, signed, WORDS, now=book.ledger.lock(connection))
+
+
+def inserted(office: Office, signed: SignedDecision, *, content: str | None = None, entry: bool = True, recorded_at: datetime | None = None) -> None:
+    """A decision written past the checks, as by somebody who has the application's role in the database: rows, and the ledger entry unless told.
+
+    `content` is what the decision is about, word for word, where that is kept too.
+    """
+    ledger, decision = office.keeper.ledger, signed.decision
+    body: dict[str, Any] = {"decision": signed.id, "decided": decision.kind.value, "subject": decision.subject, "words": decision.words}
+    with office.engine.begin() as connection:
+        happening = Happening("decision", f"key:{signed.keyid}", body, decision.model_name, decision.model_version)
+        written = ledger.append_within(connection, happening) if entry else None
+        if content is not None and not connection.execute(sa.select(bindings).where(bindings.c.digest == decision.subject)).first():
+            connection.execute(bindings.insert().values(digest=decision.subject, content=content))
+        connection.execute(
+            decisions.insert().values(
+                id=signed.id,
+                kind=decision.kind.value,
+                model_name=decision.model_name,
+                model_version=decision.model_version,
+                subject=decision.subject,
+                recorded_at=recorded_at or (written.recorded_at if written else office.clock.now),
+                sequence=written.sequence if written else 1,
+                envelope=json.dumps(signed.envelope),
+            )
+        )

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rai_pipelines.errors import DataError
-from rai_pipelines.tables.contingency import as_outcome, bin_names, count_groups, group_name
+from rai_pipelines.tables.contingency import count_groups
+from rai_pipelines.tables.group_names import as_outcome, bin_names, group_name
 from rai_pipelines.tables.outcomes import count_classes
 from rai_pipelines.tables.source import TableSource, open_table
 

@@ -11,7 +11,7 @@ from rai_pipelines.assessments.privacy.proxies import ALL_FEATURES, proxy_measur
 from rai_pipelines.assessments.security.feature_space import FeatureSpace
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.subjects.datasheet import ProtectedAttribute
-from rai_pipelines.tables.contingency import MISSING, bin_names, group_name
+from rai_pipelines.tables.group_names import MISSING, bin_names, group_name
 
 if TYPE_CHECKING:
     import pandas as pd

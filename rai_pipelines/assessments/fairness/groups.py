@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rai_pipelines.tables import contingency
+from rai_pipelines.tables.group_names import JOIN
 
 if TYPE_CHECKING:
     import pandas as pd
 
-JOIN = contingency.JOIN
 CELLS = 6
 TP, FN, FP, TN, SELECTED_UNLABELLED, REJECTED_UNLABELLED = range(CELLS)
 

@@ -10,10 +10,11 @@ from pydantic import Field
 
 from rai_pipelines.assessments.base import Measured, Parameters
 from rai_pipelines.assessments.fairness.disparity import Few, between_groups
-from rai_pipelines.assessments.fairness.groups import JOIN, GroupCounts, group_counts, positives, rows, selected
+from rai_pipelines.assessments.fairness.groups import GroupCounts, group_counts, positives, rows, selected
 from rai_pipelines.assessments.fairness.rates import group_measurements, impact_ratios
 from rai_pipelines.assessments.statistics.proportions import proportion
 from rai_pipelines.evidence.model import Measurement, State
+from rai_pipelines.tables.group_names import JOIN
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from rai_pipelines.assessments.fairness.disparity import Sizes
-from rai_pipelines.assessments.fairness.groups import JOIN, GroupCounts, rows
+from rai_pipelines.assessments.fairness.groups import GroupCounts, rows
 from rai_pipelines.assessments.fairness.metrics import LATTICE_RATES, RATE_CELLS, effective_rates, group_rates
 from rai_pipelines.assessments.statistics.proportions import EXACT_BELOW, proportion_limits, ratios_of_proportions
 from rai_pipelines.assessments.statistics.uncertainty import Uncertain
 from rai_pipelines.errors import DataError
 from rai_pipelines.evidence.model import Interval, Measurement, State
+from rai_pipelines.tables.group_names import JOIN
 
 HIGHEST = "highest"
 SHOWN_GROUPS = 5

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rai_pipelines.assessments.base import Measured
-from rai_pipelines.assessments.fairness.groups import JOIN, lattice
+from rai_pipelines.assessments.fairness.groups import lattice
 from rai_pipelines.assessments.fairness.lattice import BiasParameters
 from rai_pipelines.assessments.fairness.rates import HIGHEST
 from rai_pipelines.assessments.statistics.uncertainty import normal_quantile
 from rai_pipelines.errors import DataError
 from rai_pipelines.evidence.model import Interval, Measurement, State
+from rai_pipelines.tables.group_names import JOIN
 
 if TYPE_CHECKING:
     import pandas as pd

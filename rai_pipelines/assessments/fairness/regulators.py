@@ -13,9 +13,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rai_pipelines.assessments.fairness.groups import JOIN, GroupCounts, rows, selected
+from rai_pipelines.assessments.fairness.groups import GroupCounts, rows, selected
 from rai_pipelines.assessments.statistics.proportions import ratio_of_proportions
 from rai_pipelines.subjects.datasheet import FairnessScope, ProtectedAttribute
+from rai_pipelines.tables.group_names import JOIN
 
 EXCLUDED_BELOW = 0.02  # 6 RCNY 5-301(d): share of the data that a category must have
 FOUR_FIFTHS = (4, 5)

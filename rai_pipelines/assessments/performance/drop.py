@@ -10,7 +10,9 @@ from rai_pipelines.assessments.statistics.proportions import difference_of_propo
 from rai_pipelines.errors import DataError, ModelMissing
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.subjects.datasheet import Columns
-from rai_pipelines.tables.contingency import MAX_CELLS, as_outcome, group_name, outcome_name, spelled, told_values, without_nan
+from rai_pipelines.tables.contingency import MAX_CELLS
+from rai_pipelines.tables.group_keys import without_nan
+from rai_pipelines.tables.group_names import as_outcome, group_name, outcome_name, spelled, told_values
 
 if TYPE_CHECKING:
     import pandas as pd

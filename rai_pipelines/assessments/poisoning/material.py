@@ -12,7 +12,7 @@ from rai_pipelines.assessments.base import AuditContext
 from rai_pipelines.assessments.refits import Answers, Plan, answers_of_refits
 from rai_pipelines.assessments.security.robust_sample import Outcomes, draw_rows
 from rai_pipelines.subjects.subject import LoadedModel
-from rai_pipelines.tables.contingency import MISSING, OUTSIDE, group_of_each
+from rai_pipelines.tables.group_names import MISSING, OUTSIDE, group_of_each
 
 if TYPE_CHECKING:
     import pandas as pd

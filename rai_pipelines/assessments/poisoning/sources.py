@@ -12,7 +12,7 @@ from rai_pipelines.assessments.poisoning.material import Material, Target
 from rai_pipelines.assessments.poisoning.paired import Difference, loss_difference, ratio_difference
 from rai_pipelines.assessments.refits import LEFT_OUT, Answers, Plan
 from rai_pipelines.evidence.model import Measurement, State
-from rai_pipelines.tables.contingency import group_of_each
+from rai_pipelines.tables.group_names import group_of_each
 
 LEAST_KEPT = 0.2  # of the rows: a source that leaves fewer is not compared
 

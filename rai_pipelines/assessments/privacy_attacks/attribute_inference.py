@@ -18,7 +18,7 @@ from rai_pipelines.assessments.statistics.proportions import proportion
 from rai_pipelines.assessments.statistics.uncertainty import Uncertain, normal_quantile
 from rai_pipelines.evidence.model import Interval, Measurement, State
 from rai_pipelines.subjects.datasheet import ProtectedAttribute
-from rai_pipelines.tables.contingency import group_of_each
+from rai_pipelines.tables.group_names import group_of_each
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from rai_pipelines.assessments.statistics.proportions import difference_of_propo
 from rai_pipelines.assessments.statistics.uncertainty import Uncertain
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.subjects.datasheet import ProtectedAttribute
-from rai_pipelines.tables.contingency import group_of_each
+from rai_pipelines.tables.group_names import group_of_each
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from rai_pipelines.assessments.security.robust_figures import Standing
 from rai_pipelines.assessments.statistics.proportions import largest_gap_interval, proportion
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.subjects.datasheet import ProtectedAttribute
-from rai_pipelines.tables.contingency import group_of_each
+from rai_pipelines.tables.group_names import group_of_each
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from rai_pipelines.assessments.security.feature_space import FeatureSpace
 from rai_pipelines.errors import DataError, ModelError
 from rai_pipelines.subjects.datasheet import Datasheet
 from rai_pipelines.subjects.subject import LoadedModel
-from rai_pipelines.tables.contingency import as_outcome
+from rai_pipelines.tables.group_names import as_outcome
 from rai_pipelines.tables.source import TableSource
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from rai_pipelines.assessments.statistics.proportions import proportion_limits
 from rai_pipelines.assessments.validation.reading import ValidatedTable
 from rai_pipelines.evidence.model import Interval, Measurement, State
 from rai_pipelines.subjects.datasheet import Columns, Task
-from rai_pipelines.tables.contingency import MISSING, as_outcome, group_name
+from rai_pipelines.tables.group_names import MISSING, as_outcome, group_name
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ from rai_pipelines.assessments.validation.reading import ValidatedTable
 from rai_pipelines.assessments.validation.suite import Outcome
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.subjects.datasheet import Columns, Task
-from rai_pipelines.tables.contingency import as_outcome, group_name
+from rai_pipelines.tables.group_names import as_outcome, group_name
 from rai_pipelines.tables.label_conflicts import label_conflicts
 
 CONFLICT_METRICS = ("label_conflict_share", "label_minority_share")

@@ -10,7 +10,7 @@ from rai_pipelines.assessments.validation.reading import NO_TRAINING, ValidatedT
 from rai_pipelines.assessments.validation.suite import Outcome
 from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.subjects.datasheet import Datasheet
-from rai_pipelines.tables.contingency import as_outcome
+from rai_pipelines.tables.group_names import as_outcome
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from rai_pipelines.assessments.validation.columns import family
 from rai_pipelines.assessments.validation.rows import Found
 from rai_pipelines.assessments.validation.suite import Outcome, categories, is_category
 from rai_pipelines.evidence.model import Measurement, State, Status
-from rai_pipelines.tables.contingency import group_name
+from rai_pipelines.tables.group_names import group_name
 
 if TYPE_CHECKING:
     from rai_pipelines.assessments.validation.reading import ValidatedTable

@@ -27,6 +27,12 @@ class Region:
     high: np.ndarray
     codes: Mapping[int, tuple[int, ...]]
 
+    def halves_of_codes(self, at: int) -> list[Region]:
+        """Two regions that share the codes of the category at that position."""
+        codes = self.codes[at]
+        half = len(codes) // 2
+        return [replace(self, codes={**self.codes, at: part}) for part in (codes[:half], codes[half:])]
+
     def position(self, name: str, where: str) -> int:
         """Which feature the input `name` is.
 

@@ -113,9 +113,7 @@ def _halved(form: Feedforward, region: Region, middle: np.ndarray) -> list[Regio
     if weight[at] <= 0:
         return None
     if region.space.features[at].values is not None:
-        codes = region.codes[at]
-        half = len(codes) // 2
-        return [replace(region, codes={**region.codes, at: part}) for part in (codes[:half], codes[half:])]
+        return region.halves_of_codes(at)
     cut = (region.low[at] + region.high[at]) / 2
     ends = (np.floor(cut), np.floor(cut) + 1) if region.space.features[at].integer else (cut, cut)
     if not region.low[at] <= ends[0] <= ends[1] <= region.high[at] or (ends[0] == ends[1] and ends[0] in (region.low[at], region.high[at])):

@@ -185,9 +185,7 @@ def _halved(region: Region, pull: np.ndarray, *, kept: Collection[int], joined: 
         if weight[at] <= 0:
             return None
         if region.space.features[at].values is not None:
-            codes = region.codes[at]
-            half = len(codes) // 2
-            return [replace(region, codes={**region.codes, at: part}) for part in (codes[:half], codes[half:])]
+            return region.halves_of_codes(int(at))
         cut = (region.low[at] + region.high[at]) / 2
         ends = (cut, cut)
         if region.space.features[at].integer:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rai_pipelines.assessments.base import AuditContext
+from rai_pipelines.assessments.base import AuditContext, Measured
+from rai_pipelines.evidence.model import Measurement
 from rai_pipelines.subjects.datasheet import Datasheet, parse_datasheet
 from rai_pipelines.subjects.model_files import CheckedModel
 from rai_pipelines.subjects.model_formats import _estimator
@@ -80,3 +81,10 @@ def context(
         sheet = DeclaringDatasheet.model_validate(content)
     model = CheckedModel(_estimator(estimator, "sklearn"), tuple(FEATURES), "1", "model")
     return AuditContext(Subject(ModelVersion("m", "1"), sheet, folder, None, folder, lambda _folder, _sheet: model), seed, folder / "scratch")
+
+
+def one(measured: Measured, metric: str, **where: Any) -> Measurement:
+    """The only figure of that name; about everybody and every class, but for what `where` says."""
+    where = {"attribute": None, "group": None, "outcome": None} | where
+    (item,) = [item for item in measured.measurements if item.metric == metric and all(getattr(item, key) == value for key, value in where.items())]
+    return item

@@ -20,8 +20,8 @@ from rai_pipelines.assessments.privacy_attacks.exposed_rows import draw_exposed_
 from rai_pipelines.assessments.privacy_attacks.parameters import PrivacyAttackParameters
 from rai_pipelines.assessments.privacy_attacks.privacy_attacks import assess_privacy_attacks
 from rai_pipelines.evidence.canonical import canonical_json
-from rai_pipelines.evidence.model import Measurement, State, Status
-from rai_pipelines_tests.assessments.privacy_attacks.attacked_subjects import FEATURES, context, people
+from rai_pipelines.evidence.model import State, Status
+from rai_pipelines_tests.assessments.privacy_attacks.attacked_subjects import FEATURES, context, one, people
 
 PARAMETERS = PrivacyAttackParameters(rows=500, copies=6, shadow_models=8)
 ATTACKS = {"rule_based", "loss_threshold", "learned", "label_only_noise", "lira_online"}
@@ -44,12 +44,6 @@ class Wrapped:
 
 def linear() -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression())
-
-
-def one(measured: Measured, metric: str, **where: Any) -> Measurement:
-    where = {"attribute": None, "group": None} | where
-    (item,) = [item for item in measured.measurements if item.metric == metric and all(getattr(item, key) == value for key, value in where.items())]
-    return item
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from rai_pipelines.assessments.base import Measured
 from rai_pipelines.assessments.privacy_attacks.parameters import PrivacyAttackParameters
 from rai_pipelines.assessments.privacy_attacks.privacy_attacks import assess_privacy_attacks
 from rai_pipelines.errors import DataError
-from rai_pipelines.evidence.model import Measurement, State, Status
-from rai_pipelines_tests.assessments.privacy_attacks.attacked_subjects import FEATURES, context, people
+from rai_pipelines.evidence.model import State, Status
+from rai_pipelines_tests.assessments.privacy_attacks.attacked_subjects import FEATURES, context, one, people
 
 PARAMETERS = PrivacyAttackParameters(rows=500)
 
@@ -32,12 +32,6 @@ def earners(rows: int, seed: int) -> pd.DataFrame:
 
 def attacked(folder: Path, estimator: Any, training: pd.DataFrame, evaluation: pd.DataFrame) -> Measured:
     return assess_privacy_attacks(context(folder, estimator, training, evaluation, task="regression"), PARAMETERS)
-
-
-def one(measured: Measured, metric: str, **where: Any) -> Measurement:
-    where = {"attribute": None, "group": None} | where
-    (item,) = [item for item in measured.measurements if item.metric == metric and all(getattr(item, key) == value for key, value in where.items())]
-    return item
 
 
 @pytest.fixture(scope="module")

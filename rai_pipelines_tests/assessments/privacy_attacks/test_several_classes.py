@@ -28,14 +28,14 @@ from rai_pipelines.assessments.privacy_attacks.shadow_models import control_shad
 from rai_pipelines.assessments.refits import LEFT_OUT, Plan, answers_of_refits
 from rai_pipelines.errors import DataError, ModelError
 from rai_pipelines.evidence.canonical import canonical_json
-from rai_pipelines.evidence.model import Measurement, State
+from rai_pipelines.evidence.model import State
 from rai_pipelines.model_host.host import HostedModel
 from rai_pipelines.subjects.datasheet import parse_datasheet
 from rai_pipelines.subjects.model_files import CheckedModel
 from rai_pipelines.subjects.model_formats import _estimator, open_model
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.subject import Subject
-from rai_pipelines_tests.assessments.privacy_attacks.attacked_subjects import FEATURES, TEXT, people
+from rai_pipelines_tests.assessments.privacy_attacks.attacked_subjects import FEATURES, TEXT, one, people
 
 CLASSES = ("none", "part", "full")
 SEED = 11
@@ -65,12 +65,6 @@ def context(folder: Path, estimator: Any, training: pd.DataFrame, evaluation: pd
     model = CheckedModel(_estimator(estimator, "sklearn"), tuple(FEATURES), "1", "model")
     sheet = parse_datasheet(text, source="datasheet.yaml")
     return AuditContext(Subject(ModelVersion("m", "1"), sheet, folder, None, folder, lambda _folder, _sheet: model), seed, folder / "scratch")
-
-
-def one(measured: Measured, metric: str, **where: Any) -> Measurement:
-    where = {"attribute": None, "group": None, "outcome": None} | where
-    (item,) = [item for item in measured.measurements if item.metric == metric and all(getattr(item, key) == value for key, value in where.items())]
-    return item
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from rai_pipelines.assessments.verification.properties import prove, region_of
 from rai_pipelines.assessments.verification.search import bounds_of
 from rai_pipelines.assessments.verification.trees import Ensemble
 from rai_pipelines.subjects.safety_properties import SafetyProperty
-from rai_pipelines_tests.assessments.verification.verified_models import FEATURES, asked_of, checked, described, every_cell, rows, space_of
+from rai_pipelines_tests.assessments.verification.verified_models import FEATURES, asked_of, checked, described, every_cell, keeps, rows, space_of
 
 LIMIT = 20_000
 POSITIONS = {name: at for at, name in enumerate(FEATURES)}
@@ -59,27 +58,7 @@ def holds(item: SafetyProperty, ensemble: Ensemble, asked: Asked, region: Region
     places = every_cell(ensemble, region)
     scores, decisions = asked.scores(places), asked.decisions(places)
     assert scores is not None
-    if item.bounded_output is not None:
-        return bool(scores.min() >= item.bounded_output.low and scores.max() <= item.bounded_output.high)
-    if item.rule is not None:
-        if item.rule.decision is not None:
-            return bool((decisions == (item.rule.decision == "favourable")).all())
-        return bool(scores.max() <= (item.rule.score_at_most or 1.0) and scores.min() >= (item.rule.score_at_least or 0.0))
-    at = POSITIONS[item.features[0]]
-    lines: dict[tuple[float, ...], list[tuple[float, float, int]]] = {}
-    for place, score, decision in zip(places, scores, decisions, strict=True):
-        lines.setdefault(tuple(np.delete(place, at)), []).append((place[at], score, int(decision)))
-    for line in lines.values():
-        along = sorted(line)
-        if item.monotone is not None:
-            sign = 1 if item.monotone.direction == "increasing" else -1
-            if any(sign * (later[1] - earlier[1]) < -1e-9 for earlier, later in pairwise(along)):
-                return False
-        elif item.invariant_to is not None:
-            tolerance = item.invariant_to.score_tolerance
-            if len({one[2] for one in along}) > 1 or (tolerance is not None and np.ptp([one[1] for one in along]) > tolerance):
-                return False
-    return True
+    return keeps(item, places, scores, decisions == 1, decisions, [POSITIONS[item.features[0]]] if item.features else [])
 
 
 def answered(item: SafetyProperty, found: Any, asked: Asked, domain: Region, limit: int = LIMIT) -> tuple[Certificate, Region]:

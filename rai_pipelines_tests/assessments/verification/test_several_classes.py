@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ from rai_pipelines.errors import DatasheetError, ModelError
 from rai_pipelines.model_host.host import HostedModel
 from rai_pipelines.subjects.safety_properties import SafetyProperty
 from rai_pipelines_tests.assessments.verification.test_certified import toolbox_of
-from rai_pipelines_tests.assessments.verification.verified_models import DATASHEET, FEATURES, checked, context, every_cell, rows, space_of
+from rai_pipelines_tests.assessments.verification.verified_models import DATASHEET, FEATURES, checked, context, every_cell, keeps, rows, space_of
 
 NAMES = ("high", "low", "middle")  # not the order in which any model knows them
 OWN = ("low", "middle", "high")
@@ -97,28 +96,7 @@ def holds(item: SafetyProperty, places: np.ndarray, asked: AskedClasses) -> bool
     scores, decisions = asked.scores(places), asked.decisions(places)
     assert scores is not None
     outcome = NAMES.index(item.outcome or "high")
-    score = scores[:, outcome]
-    if item.bounded_output is not None:
-        return bool(score.min() >= item.bounded_output.low and score.max() <= item.bounded_output.high)
-    if item.rule is not None:
-        if item.rule.decision is not None:
-            return bool(((decisions == outcome) == (item.rule.decision == "favourable")).all())
-        return bool(score.max() <= (item.rule.score_at_most or 1.0) and score.min() >= (item.rule.score_at_least or 0.0))
-    free = [POSITIONS[name] for name in item.features]
-    lines: dict[tuple[float, ...], list[tuple[float, float, int]]] = {}
-    for place, one, decision in zip(places, score, decisions, strict=True):
-        lines.setdefault(tuple(np.delete(place, free)), []).append((place[free[0]], one, int(decision)))
-    for line in lines.values():
-        along = sorted(line)
-        if item.monotone is not None:
-            sign = 1 if item.monotone.direction == "increasing" else -1
-            if any(sign * (later[1] - earlier[1]) < -1e-9 for earlier, later in pairwise(along)):
-                return False
-        elif item.invariant_to is not None:
-            tolerance = item.invariant_to.score_tolerance
-            if len({one[2] for one in along}) > 1 or (tolerance is not None and np.ptp([one[1] for one in along]) > tolerance):
-                return False
-    return True
+    return keeps(item, places, scores[:, outcome], decisions == outcome, decisions, [POSITIONS[name] for name in item.features])
 
 
 def answered(item: SafetyProperty, found: DescribedClasses, asked: AskedClasses, domain: Region, limit: int = LIMIT) -> tuple[Certificate, Region]:

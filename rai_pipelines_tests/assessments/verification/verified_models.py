@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +103,27 @@ def context(folder: Path, native: Any, frame: pd.DataFrame, extra: str = "", dat
     model = native if hasattr(native, "run") else checked(native)
     subject = Subject(ModelVersion("m", "1"), sheet, folder, "sha256:" + "0" * 64, folder, lambda _folder, _sheet: model)
     return AuditContext(subject, 11, folder / "scratch")
+
+
+def keeps(item: SafetyProperty, places: np.ndarray, score: np.ndarray, favoured: np.ndarray, decisions: np.ndarray, free: list[int]) -> bool:
+    """Whether what a model answers at these places has the property; `free` are the inputs that it is about. A change within rounding is none."""
+    if item.bounded_output is not None:
+        return bool(score.min() >= item.bounded_output.low and score.max() <= item.bounded_output.high)
+    if item.rule is not None:
+        if item.rule.decision is not None:
+            return bool((favoured == (item.rule.decision == "favourable")).all())
+        return bool(score.max() <= (item.rule.score_at_most or 1.0) and score.min() >= (item.rule.score_at_least or 0.0))
+    lines: dict[tuple[float, ...], list[tuple[float, float, int]]] = {}
+    for place, one, decision in zip(places, score, decisions, strict=True):
+        lines.setdefault(tuple(np.delete(place, free)), []).append((place[free[0]], one, int(decision)))
+    for line in lines.values():
+        along = sorted(line)
+        if item.monotone is not None:
+            sign = 1 if item.monotone.direction == "increasing" else -1
+            if any(sign * (later[1] - earlier[1]) < -1e-9 for earlier, later in pairwise(along)):
+                return False
+        elif item.invariant_to is not None:
+            tolerance = item.invariant_to.score_tolerance
+            if len({one[2] for one in along}) > 1 or (tolerance is not None and np.ptp([one[1] for one in along]) > tolerance):
+                return False
+    return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,12 @@ from rai_pipelines.governance.decisions.publications import Publications, policy
 from rai_pipelines.governance.decisions.signer import Signer, at_the_desk
 from rai_pipelines.governance.decisions.statement import DecisionKind, SignedDecision
 from rai_pipelines.governance.gate.record import GateState
-from rai_pipelines.governance.ledger.storage import Happening
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.release_rules import Signatories
 from rai_pipelines.policy.verdict import VerdictStatus
 from rai_pipelines.policy.versions.published import publish as write_file
 from rai_pipelines.policy.versions.standing import PolicyStatus
-from rai_pipelines_tests.governance.office import WORDS, Office
+from rai_pipelines_tests.governance.office import WORDS, Office, inserted
 
 ON_ONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # what no database decides
 
@@ -47,28 +45,10 @@ def status(office: Office, policy: Policy | None = None, *, files: bool = False)
     return standing_of(policy or office.policy, found(office), office.clock.now.date(), files=files).status
 
 
-def inserted(office: Office, signed: SignedDecision, policy: Policy, *, entry: bool = True) -> None:
-    """A publication written past the checks, as somebody does who has the application's role in the database: rows, and a ledger entry."""
-    book, decision = office.keeper.book, signed.decision
-    body = {"decision": signed.id, "decided": decision.kind.value, "subject": decision.subject, "words": decision.words}
-    with office.engine.begin() as connection:
-        happening = Happening("decision", f"key:{signed.keyid}", body, decision.model_name, decision.model_version)
-        written = book.ledger.append_within(connection, happening) if entry else None
-        content = canonical_json(policy.model_dump(mode="json", by_alias=True, exclude_defaults=True)).decode()
-        if not connection.execute(sa.select(bindings).where(bindings.c.digest == decision.subject)).first():
-            connection.execute(bindings.insert().values(digest=decision.subject, content=content))
-        connection.execute(
-            decisions.insert().values(
-                id=signed.id,
-                kind=decision.kind.value,
-                model_name=decision.model_name,
-                model_version=decision.model_version,
-                subject=decision.subject,
-                recorded_at=office.clock.now,
-                sequence=written.sequence if written else 1,
-                envelope=json.dumps(signed.envelope),
-            )
-        )
+def slipped_in(office: Office, signed: SignedDecision, policy: Policy, *, entry: bool = True) -> None:
+    """A publication that went past the checks, with the policy that it is about."""
+    content = canonical_json(policy.model_dump(mode="json", by_alias=True, exclude_defaults=True)).decode()
+    inserted(office, signed, content=content, entry=entry, recorded_at=office.clock.now)
 
 
 # Publishing
@@ -221,13 +201,13 @@ def test_a_publication_written_into_the_database_counts_for_nothing(office: Offi
     other = version(office, "1.1.0")
     match attack:
         case "a validator as officer":
-            inserted(office, office.publication(other, "validator", role="ethics_officer"), other)
+            slipped_in(office, office.publication(other, "validator", role="ethics_officer"), other)
         case "a validator as validator":
-            inserted(office, office.publication(other, "validator"), other)
+            slipped_in(office, office.publication(other, "validator"), other)
         case "no entry in the ledger":
-            inserted(office, office.publication(other), other, entry=False)
+            slipped_in(office, office.publication(other), other, entry=False)
         case _:
-            inserted(office, office.publication(other), version(office, "1.1.0", header={"owner": "me"}))
+            slipped_in(office, office.publication(other), version(office, "1.1.0", header={"owner": "me"}))
     assert status(office, other) is PolicyStatus.REFUSED
     assert len(found(office).problems) == 1
     assert status(office) is PolicyStatus.PUBLISHED, "what was published before still is"
@@ -253,7 +233,7 @@ def test_a_publication_that_can_no_longer_be_verified_lets_nobody_begin_anew(off
     for own in (taken, Policy.model_validate({**taken.model_dump(by_alias=True), "policy": {**taken.policy.model_dump(), "id": "another"}})):
         with pytest.raises(DecisionRefused, match="takes nobody"):
             office.publish(own, "validator")
-    inserted(office, office.publication(taken, "validator"), taken)
+    slipped_in(office, office.publication(taken, "validator"), taken)
     assert status(office, taken) is PolicyStatus.REFUSED
     (office.folder / "officer.pub.json").rename(office.keys / "officer.pub.json")
     assert (status(office), status(office, taken)) == (PolicyStatus.PUBLISHED, PolicyStatus.REFUSED)
@@ -263,7 +243,7 @@ def test_rows_that_somebody_adds_take_no_leave_away(office: Office) -> None:
     office.publish(office.policy)
     made = office.publication(version(office, "1.1.0"))
     forged = {**made.envelope, "signatures": [{**made.envelope["signatures"][0], "sig": "00" * 64}]}
-    inserted(office, replace(made, envelope=forged), version(office, "1.1.0"))
+    slipped_in(office, replace(made, envelope=forged), version(office, "1.1.0"))
     with office.engine.begin() as connection:
         row = {**connection.execute(sa.select(decisions).where(decisions.c.sequence == 1)).one()._asdict(), "id": "sha256:" + "0" * 64}
         connection.execute(decisions.insert().values(**row))
@@ -319,5 +299,5 @@ def test_a_review_of_the_policy_counts_when_somebody_signed_it_whom_the_policy_n
 
 def test_a_review_written_into_the_database_in_a_role_nobody_gave_counts_for_nothing(office: Office) -> None:
     made = office.publication(office.policy, "validator", kind=DecisionKind.REVIEW_POLICY, role="ethics_officer", review="kept")
-    inserted(office, made, office.policy)
+    slipped_in(office, made, office.policy)
     assert reviews(office) == 0

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -17,16 +16,15 @@ import sqlalchemy as sa
 from rai_pipelines.errors import EvidenceError
 from rai_pipelines.evidence.canonical import canonical_json
 from rai_pipelines.governance.database.tables import bindings, decisions, gates, judgements
-from rai_pipelines.governance.decisions.statement import DecisionKind, SignedDecision
+from rai_pipelines.governance.decisions.statement import DecisionKind
 from rai_pipelines.governance.gate.bypass import watch_pointers
 from rai_pipelines.governance.gate.keeper import Gate
 from rai_pipelines.governance.gate.record import GateState
 from rai_pipelines.governance.gate.registry_sync import sync_registry
-from rai_pipelines.governance.ledger.storage import Happening
 from rai_pipelines.policy.verdict import VerdictStatus
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 from rai_pipelines.subjects.names import ModelVersion
-from rai_pipelines_tests.governance.office import Office
+from rai_pipelines_tests.governance.office import Office, inserted
 
 VERSION = ModelVersion("loans", "1")
 
@@ -50,27 +48,6 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def registry(registered: Path, tmp_path: Path) -> MlflowRegistry:
     return MlflowRegistry(f"sqlite:///{shutil.copy(registered, tmp_path / 'mlflow.db')}")
-
-
-def inserted(office: Office, signed: SignedDecision, *, recorded_at: datetime | None = None) -> None:
-    """A signed decision written past the gate, with the ledger entry that goes with it."""
-    ledger, decision = office.keeper.ledger, signed.decision
-    body: dict[str, Any] = {"decision": signed.id, "decided": decision.kind.value, "subject": decision.subject, "words": decision.words}
-    with office.engine.begin() as connection:
-        happening = Happening("decision", f"key:{signed.keyid}", body, decision.model_name, decision.model_version)
-        entry = ledger.append_within(connection, happening)
-        connection.execute(
-            decisions.insert().values(
-                id=signed.id,
-                kind=decision.kind.value,
-                model_name=decision.model_name,
-                model_version=decision.model_version,
-                subject=decision.subject,
-                recorded_at=recorded_at or entry.recorded_at,
-                sequence=entry.sequence,
-                envelope=json.dumps(signed.envelope),
-            )
-        )
 
 
 def marked_approved(office: Office, version: str = "1") -> None:

@@ -15,6 +15,7 @@ from rai_pipelines.clock import utc_today
 from rai_pipelines.errors import DatasheetError, EvidenceError, ModelError, RaiError, RegistryUnavailable, UnknownModelVersion
 from rai_pipelines.evidence.model import Evidence, Receipt, Status
 from rai_pipelines.evidence.store import EvidenceStore, LocalEvidenceStore
+from rai_pipelines.policy.excerpts import EXCERPTS, JudgedEvidence
 from rai_pipelines.policy.findings import Finding
 from rai_pipelines.policy.load import policy_in_force
 from rai_pipelines.policy.model import Control, Policy
@@ -89,7 +90,11 @@ class Auditor:
         today = day or utc_today()
         look = self._look(version, evidence.get("bias_assessment"), today)
         standing = standing_in(self.settings, self.policy, utc_today())
-        verdict = judge(self.policy, evidence, model_name=version.name, model_version=version.version, day=today, look=look, standing=standing)
+        digests = {name: item.digest for name, item in evidence.items()}
+        named = {"model_name": version.name, "model_version": version.version}
+        verdict = judge(self.policy, evidence, day=today, look=look, standing=standing, digests=digests, **named)
+        excerpts = JudgedEvidence.of(evidence, digests, **named)
+        self.store.put(excerpts, kind=EXCERPTS, folder=version.key, status=Status.COMPLETE)
         self.store.put(verdict, kind=VERDICT, folder=version.key, status=Status.COMPLETE)
         return verdict
 

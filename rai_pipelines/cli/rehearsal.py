@@ -35,6 +35,9 @@ def replay(
     all_stored: Annotated[
         bool, typer.Option("--all-stored", help="Every version ever audited, as its newest audit found it; the registry is not asked.")
     ] = False,
+    whole_evidence: Annotated[
+        bool, typer.Option("--whole-evidence", help="Read all evidence itself, not the excerpts beside the verdicts; takes longer.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Judge by a proposed policy on stored evidence alone: who would fail? Exit codes: 0 no verdict gets worse, 1 one does."""
@@ -49,9 +52,9 @@ def replay(
     settings = load_settings()
     policy, auditor = named_policy(new, settings), build_auditor(settings)
     if versions:
-        found = replay_versions(auditor, policy, [ModelVersion.parse(text) for text in versions])
+        found = replay_versions(auditor, policy, [ModelVersion.parse(text) for text in versions], whole_evidence=whole_evidence)
     else:
-        found = replay_live(auditor, policy) if all_live else replay_stored(auditor, policy)
+        found = (replay_live if all_live else replay_stored)(auditor, policy, whole_evidence=whole_evidence)
     if as_json:
         print_json(found)
     else:

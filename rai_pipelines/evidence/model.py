@@ -6,7 +6,7 @@ Wall-clock durations are not part of evidence: the same inputs give byte-identic
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Any, Literal, Self
 
@@ -131,7 +131,11 @@ class Evidence(Record):
 
     def find(self, metric: str, **where: Any) -> tuple[Measurement, ...]:
         """All measurements of `metric` whose fields equal `where`."""
-        return tuple(item for item in self.measurements if item.metric == metric and all(getattr(item, key) == want for key, want in where.items()))
+        return tuple(item for item in self.among((metric,)) if all(getattr(item, key) == want for key, want in where.items()))
+
+    def among(self, metrics: Collection[str]) -> tuple[Measurement, ...]:
+        """All measurements of any of `metrics`, in the order of the evidence."""
+        return tuple(item for item in self.measurements if item.metric in metrics)
 
     def value(self, metric: str, **where: Any) -> float | None:
         """The value of the only matching measurement, or None when there is none or it has no value."""

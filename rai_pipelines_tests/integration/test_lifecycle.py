@@ -16,12 +16,15 @@ from syrupy.assertion import SnapshotAssertion
 from rai_pipelines.audit import Auditor, build_auditor, latest_verdict
 from rai_pipelines.cli.schemas import published_schemas
 from rai_pipelines.evidence.model import Status
+from rai_pipelines.evidence.store import LocalEvidenceStore
 from rai_pipelines.governance.gate.record import GateRecord
 from rai_pipelines.orchestration.build import build_definitions
 from rai_pipelines.orchestration.jobs import AUDIT_JOB
 from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
+from rai_pipelines.policy.excerpts import JudgedEvidence
 from rai_pipelines.policy.load import read_policy
-from rai_pipelines.policy.verdict import VerdictStatus
+from rai_pipelines.policy.verdict import Verdict, VerdictStatus
+from rai_pipelines.policy_life.replay import replay_stored
 from rai_pipelines.steps import steps
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines_tests.evidence_forms import form_of
@@ -89,6 +92,16 @@ def test_checks_agree_with_the_verdict(audited: Audited) -> None:
             finding = verdict.finding(evaluation.check_name.replace("_", "-"))
             assert finding is not None
             assert evaluation.metadata["status"].value == finding.status.value
+
+
+def test_a_policy_is_replayed_from_what_the_audit_kept_for_it_as_from_the_whole_evidence(audited: Audited, monkeypatch: pytest.MonkeyPatch) -> None:
+    from_evidence = replay_stored(audited.auditor, read_policy(), whole_evidence=True)
+    read: list[type] = []
+    get = LocalEvidenceStore.get
+    monkeypatch.setattr(LocalEvidenceStore, "get", lambda store, digest, model: read.append(model) or get(store, digest, model))
+    assert replay_stored(audited.auditor, read_policy()) == from_evidence
+    assert [item.flips for item in from_evidence.versions] == [()]
+    assert read == [Verdict, JudgedEvidence], "no evidence is read"
 
 
 def test_charts_stand_in_the_metadata(audited: Audited) -> None:

@@ -52,11 +52,20 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Reads:
+    """The metrics and details of one assessment that a check reads, whatever its thresholds."""
+
+    metrics: frozenset[str]
+    details: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Check:
     """One way to judge a control. `assessments` are the evidence it cannot do without.
 
-    `also_reads` names the evidence that a threshold needs where a policy sets it. `basis` says what a pass rests on: figures of data, model or
-    logs that this project measured, or what people declared or signed. `if_red` tells the model's owner what to do.
+    `also_reads` names the evidence that a threshold needs where a policy sets it. `reads` says, by assessment, which part of its evidence is
+    read; an assessment that it does not name is read whole. `basis` says what a pass rests on: figures of data, model or logs that this
+    project measured, or what people declared or signed. `if_red` tells the model's owner what to do.
     """
 
     name: str
@@ -65,6 +74,7 @@ class Check:
     judge: Callable[[Question], Judgement]
     parameters: type[BaseModel] = NoParameters
     also_reads: Mapping[str, str] = field(default_factory=dict)
+    reads: Mapping[str, Reads] = field(default_factory=dict)
     basis: Literal["measured", "declared"] = "measured"
     if_red: str = ""
 

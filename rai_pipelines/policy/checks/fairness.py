@@ -8,13 +8,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from rai_pipelines.evidence.model import Evidence, Measurement, State
-from rai_pipelines.policy.checks.base import Check, Question, Threshold, absent_figure
+from rai_pipelines.policy.checks.base import Check, Question, Reads, Threshold, absent_figure
 from rai_pipelines.policy.direction import Direction
 from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conclude
 from rai_pipelines.policy.three_state import Band, Judged, judge_family, p_outside
 
 SHOWN_INTERSECTIONS = 5
 INTERSECTION = " × "  # joins the attributes of an intersection; no attribute has it in its own name
+BOUNDED = ("equalized_odds_difference", "demographic_parity_difference", "auc_gap", "calibration_gap")  # by a threshold `<metric>_max`
 AGAINST_REFERENCE = ("impact_ratio", "rmse_ratio", "standardised_residual_difference")  # a figure for every group but the reference
 
 
@@ -81,8 +82,8 @@ def declared_comparisons(threshold: GroupFairnessThreshold, evidence: Evidence) 
     bands = _asked(threshold, evidence)
     return [
         Judged(_label(item, evidence), item, bands[item.metric])
-        for item in evidence.measurements
-        if item.metric in bands and not _is_intersection(item) and not _too_small_a_group(item)
+        for item in evidence.among(bands)
+        if not _is_intersection(item) and not _too_small_a_group(item)
     ]
 
 
@@ -92,7 +93,7 @@ def _intersections(question: Question, bands: Mapping[str, Band]) -> Iterator[Fi
     Benjamini and Hochberg (1995); they would have to be found again on new data to be more than a discovery.
     """
     evidence = question.evidence["bias_assessment"]
-    found = [(item, bands[item.metric]) for item in evidence.measurements if _is_intersection(item) and item.metric in bands]
+    found = [(item, bands[item.metric]) for item in evidence.among(bands) if _is_intersection(item)]
     tested = [(item, band, p) for item, band in found if (p := p_outside(item, band)) is not None]
     if not tested:
         return
@@ -138,7 +139,7 @@ def _asked(threshold: GroupFairnessThreshold, evidence: Evidence) -> dict[str, B
         return {"rmse_ratio": Band(*regression.rmse_ratio), "standardised_residual_difference": Band(low=-largest, high=largest)}
     if threshold.impact_ratio:
         bands["impact_ratio"] = Band(*threshold.impact_ratio)
-    for metric in ("equalized_odds_difference", "demographic_parity_difference", "auc_gap", "calibration_gap"):
+    for metric in BOUNDED:
         largest = getattr(threshold, f"{metric}_max")
         if largest is not None:
             bands[metric] = Band(high=largest)
@@ -225,6 +226,7 @@ CHECKS = (
         GroupFairnessThreshold,
         judge_group_fairness,
         GroupFairnessParameters,
+        reads={"bias_assessment": Reads(frozenset((*AGAINST_REFERENCE, *BOUNDED)), frozenset(("task", "groups", "rows")))},
         if_red="Read which group is outside and on how many rows; look for the cause in data and features, mitigate (reweighing, thresholds, other "
         "features) and register a new version; where the finding is undecided, evaluate on more rows of the smaller group",
     ),

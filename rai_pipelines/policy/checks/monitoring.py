@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from rai_pipelines.evidence.model import Evidence, Measurement, State
-from rai_pipelines.policy.checks.base import Check, Question, Threshold, absent_figure, label_of
+from rai_pipelines.policy.checks.base import Check, Question, Reads, Threshold, absent_figure, label_of
 from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conclude
 from rai_pipelines.policy.three_state import Band, Judged, judge_family
 
@@ -59,6 +59,7 @@ CHECKS = (
         ("drift_report",),
         DriftThreshold,
         judge_drift,
+        reads={"drift_report": Reads(frozenset(("psi", "performance_drop")), frozenset(("not_compared",)))},
         if_red="Find out what changed in the named columns; correct the feed, or retrain on recent data and register a new version; without labels, "
         "obtain them: a loss of accuracy stays undecided until they arrive",
     ),

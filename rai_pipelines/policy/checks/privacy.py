@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ConfigDict, Field
 
 from rai_pipelines.evidence.model import Evidence, State
-from rai_pipelines.policy.checks.base import Check, Question, Threshold, exact_figures, label_of
+from rai_pipelines.policy.checks.base import Check, Question, Reads, Threshold, exact_figures, label_of
 from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conclude
 from rai_pipelines.policy.three_state import Band, judge_exact
 
 SHOWN_COLUMNS = 5
+ANONYMITY_METRICS = frozenset(
+    ("direct_identifier_columns", "direct_identifier_share", "k_minimum", "prosecutor_risk_maximum", "l_distinct_minimum", "t_maximum")
+)
 
 
 class ByRelease(BaseModel):
@@ -99,6 +102,7 @@ CHECKS = (
         ("anonymization_check",),
         AnonymityThreshold,
         judge_anonymity,
+        reads={"anonymization_check": Reads(ANONYMITY_METRICS)},
         if_red="Remove direct identifiers, and recode the training data as the evidence proposes (coarser bands, suppressed rows)",
     ),
     Check(
@@ -106,6 +110,7 @@ CHECKS = (
         ("data_validation",),
         DataValidThreshold,
         judge_data_valid,
+        reads={"data_validation": Reads(frozenset(("expectations_failed_critical", "label_leakage_auc")), frozenset(("task",)))},
         if_red="Correct the tables, or the datasheet where it describes them wrongly; edited expectations stay visible in the evidence",
     ),
 )

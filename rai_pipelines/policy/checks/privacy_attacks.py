@@ -5,10 +5,16 @@ from __future__ import annotations
 from pydantic import Field
 
 from rai_pipelines.evidence.model import Evidence, State
-from rai_pipelines.policy.checks.base import Check, Question, Threshold, absent_figure, exact_figures
+from rai_pipelines.policy.checks.base import Check, Question, Reads, Threshold, absent_figure, exact_figures
 from rai_pipelines.policy.findings import Figure, Judgement, conclude
 from rai_pipelines.policy.three_state import Band, Judged, judge_exact, judge_family
 
+ATTACK_METRICS = frozenset(
+    (
+        *("dp_epsilon_declared", "dp_delta_declared", "dp_epsilon_ratio", "dp_epsilon_recomputed", "dp_declaration_contradicted"),
+        *("membership_auc", "membership_tpr_at_fpr_1pct"),
+    )
+)
 MOST_UNDERSTATED = 1.01  # recomputed over declared epsilon; accountants differ by less
 
 
@@ -56,6 +62,7 @@ CHECKS = (
         ("privacy_attacks", "anonymization_check"),
         PrivacyBudgetThreshold,
         judge_privacy_budget,
+        reads={"privacy_attacks": Reads(ATTACK_METRICS), "anonymization_check": Reads(frozenset(("purposeless_columns",)))},
         if_red="Train with differential privacy or stronger regularisation, declare the mechanism as it was run, and drop columns without a purpose",
     ),
 )

@@ -21,7 +21,7 @@ from rai_pipelines.policy.checks import (
     safety,
     transparency,
 )
-from rai_pipelines.policy.checks.base import Check
+from rai_pipelines.policy.checks.base import Check, Reads
 
 PLANNED: Mapping[str, str] = {
     "windowed_fairness": "production windows are not measured by this version",
@@ -53,3 +53,14 @@ def checks() -> Mapping[str, Check]:
     if len(set(names)) != len(names) or set(names) & set(PLANNED):
         raise AssertionError(f"a check is listed twice: {names}")
     return {check.name: check for check in found}
+
+
+@cache
+def reads() -> Mapping[str, Reads | None]:
+    """By assessment, what any check reads of its evidence; None where one reads it whole."""
+    found: dict[str, Reads | None] = {}
+    for check in checks().values():
+        for name in (*check.assessments, *check.also_reads.values()):
+            part, known = check.reads.get(name), found.get(name, Reads(frozenset()))
+            found[name] = Reads(known.metrics | part.metrics, known.details | part.details) if known is not None and part is not None else None
+    return found

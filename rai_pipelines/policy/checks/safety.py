@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from rai_pipelines.policy.checks.base import Check, Question, Threshold, absent_figure, exact_figures
+from rai_pipelines.policy.checks.base import Check, Question, Reads, Threshold, absent_figure, exact_figures
 from rai_pipelines.policy.findings import Figure, FindingStatus, Judgement, conclude
 from rai_pipelines.policy.three_state import Band, Judged, judge_exact, judge_family
 
@@ -159,6 +159,7 @@ CHECKS = (
         ("adversarial_robustness",),
         AdversarialThreshold,
         judge_adversarial,
+        reads={"adversarial_robustness": Reads(frozenset(("robust_to_clean_ratio", "crash_count")))},
         if_red="Look at the fragile features in the evidence; smooth or bound them, train on attacked rows, or reject malformed input "
         "before the model",
     ),
@@ -167,6 +168,7 @@ CHECKS = (
         ("performance_report",),
         AccuracyThreshold,
         judge_accuracy,
+        reads={"performance_report": Reads(frozenset(LEADS), frozenset(("task",)))},
         if_red="Improve the model, or do not use it: it does not know more than its trivial baseline",
     ),
 )

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from rai_pipelines.evidence.model import Measurement
-from rai_pipelines.policy.checks.base import Check, Question, Threshold, absent_figure
+from rai_pipelines.policy.checks.base import Check, Question, Reads, Threshold, absent_figure
 from rai_pipelines.policy.findings import Figure, Judgement, conclude
 from rai_pipelines.policy.three_state import Band, Judged, judge_exact, judge_family
 
 REPORT = "explainability_report"
 LARGEST = "maximum"
+LOCAL_METRICS = frozenset(("local_explanation_coverage", "deletion_fidelity", "top5_stability", "additivity_error"))
+GLOBAL_METRICS = frozenset(("surrogate_fidelity", "trace_replay_match"))
 
 
 class LocalThreshold(Threshold):
@@ -82,6 +84,7 @@ CHECKS = (
         (REPORT,),
         LocalThreshold,
         judge_local_explanations,
+        reads={REPORT: Reads(LOCAL_METRICS | GLOBAL_METRICS)},
         if_red="Use a model that the explainers support, or fewer features; an explanation that does not add up must not be given to a person",
     ),
 )

@@ -1,38 +1,34 @@
 """Replay a policy over stored evidence alone: who would be judged otherwise, and by which controls. Nothing is measured again.
 
 Evidence counts when it is about today's model and datasheet, whatever policy it was measured under. Where an assessment took parameters from
-that policy that it would not take from the new one, the replay says so: its figures are then those of the old parameters.
+that policy that it would not take from the new one, the replay says so: its figures are then those of the old parameters. Many versions
+are shared out among processes.
 """
 
 from __future__ import annotations
 
+import gc
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal
 
 from pydantic import Field
 
-from rai_pipelines.evidence.model import Evidence, Receipt, Record, Status
+from rai_pipelines.evidence.model import Evidence, Record, Status
 from rai_pipelines.evidence.store import EvidenceStore
 from rai_pipelines.policy.checks.registry import checks
 from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines.policy.model import Control, Policy
+from rai_pipelines.policy.rehearsal.stored import Today, stored_of
 from rai_pipelines.policy.verdict import Verdict, VerdictStatus, judge
 from rai_pipelines.subjects.names import ModelVersion
 
-VERDICT = "policy_verdict"
+VERSIONS_A_TASK = 100  # judged by one process at a time; fewer than two of them are judged in this one
 SHOWN_DIFFERENCES = 3
 BEST_FIRST = (VerdictStatus.COMPLIANT, VerdictStatus.NEEDS_REVIEW, VerdictStatus.NON_COMPLIANT)
-
-
-@dataclass(frozen=True)
-class Today:
-    """What a model version consists of now; None where it has no model file, or no usable datasheet."""
-
-    model_digest: str | None
-    datasheet_digest: str | None
 
 
 class Flip(Record):
@@ -77,26 +73,31 @@ class Replay(Record):
 
 def replay(
     policy: Policy,
-    versions: Iterable[ModelVersion],
+    versions: Sequence[ModelVersion],
     *,
     store: EvidenceStore,
     day: date,
-    today: Callable[[ModelVersion, Verdict | None], Today],
     parameters: Mapping[str, Mapping[str, Any]],
+    today: Mapping[ModelVersion, Today] | None = None,
+    whole_evidence: bool = False,
+    processes: int | None = None,
 ) -> Replay:
     """Judge `versions` by `policy` on what `store` holds, and compare with their newest stored verdicts.
 
     Args:
+        store: one that can be handed to another process, as `LocalEvidenceStore`.
         day: whose controls are in force.
-        today: the digests of a version's model and datasheet as they are now, given the version and its newest stored verdict; `newest_audit`
-            takes them from that verdict.
         parameters: by assessment, what an audit under `policy` would set.
+        today: the digests of each version's model and datasheet as they are now; absent, or of a version that it does not name: as the newest
+            verdict has them.
+        whole_evidence: read all evidence itself, however much it is, and no excerpt.
+        processes: how many judge many versions; left out: as many as there are processors.
 
     Raises:
         EvidenceError: stored evidence was altered or cannot be read. Nothing is judged on what cannot be verified.
     """
-    digest = policy.digest
-    found = tuple(_replayed(policy, digest, version, _Source(store, day, today, parameters)) for version in versions)
+    task = _Task(policy, policy.digest, store, day, parameters, today or {}, whole_evidence)
+    found = tuple(_shared_out(task, versions, processes))
     ranks = [(BEST_FIRST.index(item.old), BEST_FIRST.index(item.new)) for item in found if item.old is not None]
     flips: dict[str, Counter[str]] = {}
     for item in found:
@@ -104,7 +105,7 @@ def replay(
             flips.setdefault(flip.control, Counter())[f"{_name(flip.old)} → {_name(flip.new)}"] += 1
     return Replay(
         policy=policy.label,
-        policy_digest=digest,
+        policy_digest=task.policy_digest,
         day=day,
         versions=found,
         worse=sum(new > old for old, new in ranks),
@@ -114,72 +115,60 @@ def replay(
     )
 
 
-def newest_audit(_: ModelVersion, verdict: Verdict | None) -> Today:
-    """`today` as the newest verdict has it, for versions whose registry is not asked."""
-    return Today(verdict.model_digest, verdict.datasheet_digest) if verdict is not None else Today(None, None)
-
-
 @dataclass(frozen=True)
-class _Stored(Mapping[str, Evidence]):
-    """The newest evidence of each assessment that is about `today`; read when it is asked for."""
+class _Task:
+    """What is the same for all versions."""
 
-    store: EvidenceStore
-    receipts: Mapping[str, tuple[Receipt, ...]]  # newest first
-    today: Today
-    digests: dict[str, str] = field(default_factory=dict)
-    _read: dict[str, Evidence | None] = field(default_factory=dict)
-
-    def __getitem__(self, name: str) -> Evidence:
-        if name not in self._read:
-            self._read[name] = self._newest(name)
-        evidence = self._read[name]
-        if evidence is None:
-            raise KeyError(name)
-        return evidence
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([name for name in self.receipts if name in self])
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
-
-    def _newest(self, name: str) -> Evidence | None:
-        for receipt in self.receipts.get(name, ()):
-            evidence = self.store.get(receipt.digest, Evidence)
-            made_from = evidence.provenance
-            if (made_from.model_digest, made_from.datasheet_digest) == (self.today.model_digest, self.today.datasheet_digest):
-                self.digests[name] = receipt.digest
-                return evidence
-        return None
-
-
-@dataclass(frozen=True)
-class _Source:
-    """What a replay reads from, the same for all versions."""
-
+    policy: Policy
+    policy_digest: str
     store: EvidenceStore
     day: date
-    today: Callable[[ModelVersion, Verdict | None], Today]
     parameters: Mapping[str, Mapping[str, Any]]
+    today: Mapping[ModelVersion, Today]
+    whole_evidence: bool
 
 
-def _replayed(policy: Policy, policy_digest: str, version: ModelVersion, source: _Source) -> ReplayedVersion:
-    store = source.store
-    receipts: dict[str, list[Receipt]] = {}
-    for receipt in reversed(store.history(version.key)):
-        receipts.setdefault(receipt.assessment, []).append(receipt)
-    judged = receipts.pop(VERDICT, [])
-    old = store.get(judged[0].digest, Verdict) if judged else None
-    stored = _Stored(store, {name: _once(found) for name, found in receipts.items()}, source.today(version, old))
+def _shared_out(task: _Task, versions: Sequence[ModelVersion], processes: int | None) -> Iterator[ReplayedVersion]:
+    """The versions in their order, whichever process judged them."""
+    parts = [versions[start : start + VERSIONS_A_TASK] for start in range(0, len(versions), VERSIONS_A_TASK)]
+    workers = min(processes or (os.cpu_count() or 1), len(parts))
+    if workers < 2:
+        yield from (_replayed(task, version) for version in versions)
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_collect_rarely) as pool:
+        for found in pool.map(_replayed_part, [replace(task, today=_only(task.today, part)) for part in parts], parts):
+            yield from found
+
+
+def _collect_rarely() -> None:
+    """For a process that only judges: what it reads has no cycles, and to look for some takes a third of its time."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
+
+
+def _only(today: Mapping[ModelVersion, Today], part: Sequence[ModelVersion]) -> Mapping[ModelVersion, Today]:
+    return {version: today[version] for version in part if version in today}
+
+
+def _replayed_part(task: _Task, part: Sequence[ModelVersion]) -> list[ReplayedVersion]:
+    return [_replayed(task, version) for version in part]
+
+
+def _replayed(task: _Task, version: ModelVersion) -> ReplayedVersion:
+    policy = task.policy
+    old, stored = stored_of(task.store, version, task.today.get(version), whole_evidence=task.whole_evidence)
     new = judge(
         policy,
         stored,
         model_name=version.name,
         model_version=version.version,
-        day=source.day,
+        day=task.day,
         look=old.look if old is not None else 1,
         digests=stored.digests,
-        policy_digest=policy_digest,
+        policy_digest=task.policy_digest,
     )
     needed = _needed(policy, new)
     return ReplayedVersion(
@@ -190,13 +179,8 @@ def _replayed(policy: Policy, policy_digest: str, version: ModelVersion, source:
         new=new.status,
         flips=tuple(_flips(old, new)),
         absent=tuple(name for name in needed if name not in stored),
-        caveats=tuple(_caveats({name: stored[name] for name in needed if name in stored}, source.parameters)),
+        caveats=tuple(_caveats({name: stored[name] for name in needed if name in stored}, task.parameters)),
     )
-
-
-def _once(receipts: list[Receipt]) -> tuple[Receipt, ...]:
-    """An audit that found the same again left the same object: each is read once."""
-    return tuple({receipt.digest: receipt for receipt in reversed(receipts)}.values())[::-1]
 
 
 def _flips(old: Verdict | None, new: Verdict) -> Iterator[Flip]:

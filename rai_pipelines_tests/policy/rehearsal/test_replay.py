@@ -12,13 +12,15 @@ import pytest
 from rai_pipelines.errors import EvidenceError
 from rai_pipelines.evidence.model import Evidence, Status
 from rai_pipelines.evidence.store import LocalEvidenceStore
+from rai_pipelines.policy.excerpts import EXCERPTS, JudgedEvidence
 from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines.policy.load import read_policy
 from rai_pipelines.policy.model import Policy
-from rai_pipelines.policy.rehearsal.replay import Replay, Today, newest_audit, replay
+from rai_pipelines.policy.rehearsal.replay import Replay, replay
+from rai_pipelines.policy.rehearsal.stored import Today
 from rai_pipelines.policy.verdict import VerdictStatus, judge
 from rai_pipelines.subjects.names import ModelVersion
-from rai_pipelines_tests.conftest import DAY
+from rai_pipelines_tests.conftest import DAY, figure
 from rai_pipelines_tests.policy.policies import changed
 from rai_pipelines_tests.policy.test_verdict import good_evidence
 
@@ -40,7 +42,7 @@ def keep(store: LocalEvidenceStore, found: Mapping[str, Evidence], version: Mode
 
 
 def replayed(store: LocalEvidenceStore, policy: Policy, *versions: ModelVersion, **changes: Any) -> Replay:
-    asked = {"day": DAY, "today": newest_audit, "parameters": {}, **changes}
+    asked = {"day": DAY, "parameters": {}, **changes}
     return replay(policy, versions or (VERSION,), store=store, **asked)
 
 
@@ -84,7 +86,7 @@ def test_the_policy_that_evidence_was_measured_under_does_not_matter_and_its_par
 def test_evidence_about_another_model_or_datasheet_is_not_used(store: LocalEvidenceStore) -> None:
     keep(store, good_evidence())
     moved = Today("sha256:" + "a" * 64, "sha256:" + "1" * 64)  # the datasheet was edited after the audit
-    item = replayed(store, read_policy(), today=lambda *_: moved).versions[0]
+    item = replayed(store, read_policy(), today={VERSION: moved}).versions[0]
     assert item.new is VerdictStatus.NON_COMPLIANT
     assert "bias_assessment" in item.absent and "registry_record" in item.absent
 
@@ -116,3 +118,58 @@ def test_a_control_that_is_not_in_force_on_the_day_flips_nothing(store: LocalEvi
 def test_a_version_that_was_never_judged_has_no_old_verdict(store: LocalEvidenceStore) -> None:
     item = replayed(store, read_policy(), ModelVersion("m", "9")).versions[0]
     assert (item.old, item.new) == (None, VerdictStatus.NON_COMPLIANT)
+
+
+def keep_excerpts(store: LocalEvidenceStore, found: Mapping[str, Evidence], version: ModelVersion = VERSION) -> None:
+    digests = {name: item.digest for name, item in found.items()}
+    made = JudgedEvidence.of(found, digests, model_name=version.name, model_version=version.version)
+    store.put(made, kind=EXCERPTS, folder=version.key, status=Status.COMPLETE)
+
+
+def path_of(store: LocalEvidenceStore, kind: str) -> Path:
+    receipt = store.latest(kind, VERSION.key)
+    assert receipt is not None
+    return store.root / "objects" / receipt.digest[7:9] / f"{receipt.digest[7:]}.json"
+
+
+def test_a_replay_reads_excerpts_and_not_the_evidence_unless_it_is_told_to(store: LocalEvidenceStore) -> None:
+    keep(store, good_evidence())
+    keep_excerpts(store, good_evidence())
+    stricter = changed("FAIR-S", threshold=STRICTER)
+    assert replayed(store, stricter) == replayed(store, stricter, whole_evidence=True)
+    path_of(store, "bias_assessment").unlink()
+    assert replayed(store, stricter).flips == {"FAIR-S": {"pass → inconclusive": 1}}
+    with pytest.raises(EvidenceError, match="is not in the evidence store"):
+        replayed(store, stricter, whole_evidence=True)
+
+
+def test_evidence_that_is_newer_than_the_excerpts_is_read_itself(store: LocalEvidenceStore) -> None:
+    keep(store, good_evidence())
+    keep_excerpts(store, good_evidence())
+    worse = good_evidence()["adversarial_robustness"]
+    crashed = worse.model_copy(update={"measurements": (worse.measurements[0], figure("crash_count", 3))})
+    store.put(crashed, kind="adversarial_robustness", folder=VERSION.key, status=Status.COMPLETE)
+    assert replayed(store, read_policy()).flips == {"SAFE-B": {"pass → fail": 1}}
+
+
+def test_altered_excerpts_end_the_replay(store: LocalEvidenceStore) -> None:
+    keep(store, good_evidence())
+    keep_excerpts(store, good_evidence())
+    path = path_of(store, EXCERPTS)
+    path.write_bytes(path.read_bytes().replace(b"0.97", b"0.98"))
+    with pytest.raises(EvidenceError, match="altered"):
+        replayed(store, read_policy())
+
+
+def test_many_versions_are_judged_by_several_processes_in_their_order_and_alike(store: LocalEvidenceStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rai_pipelines.policy.rehearsal.replay.VERSIONS_A_TASK", 2)
+    versions = [ModelVersion("m", str(number)) for number in range(1, 6)]
+    for version in versions[:-1]:  # the last was never audited
+        keep(store, good_evidence(), version)
+    moved = {versions[1]: Today("sha256:" + "a" * 64, "sha256:" + "1" * 64)}
+    alone, shared = (replayed(store, read_policy(), *versions, today=moved, processes=number) for number in (1, 2))
+    assert shared == alone
+    assert [item.new is VerdictStatus.COMPLIANT for item in shared.versions] == [True, False, True, True, False]
+    path_of(store, "bias_assessment").unlink()
+    with pytest.raises(EvidenceError, match="is not in the evidence store"):
+        replayed(store, read_policy(), *versions, processes=2)

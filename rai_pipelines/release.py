@@ -1,4 +1,4 @@
-"""What follows a verdict, in plain Python: the card is written, the gate is applied, a failed run leaves a finding."""
+"""What follows a verdict, in plain Python: card and technical documentation are written, the gate is applied, a failed run leaves a finding."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rai_pipelines.assessments.base import unmade_evidence
-from rai_pipelines.audit import VERDICT, Auditor, evidence_of, latest_verdict
+from rai_pipelines.audit import EARLIER_VERSIONS, VERDICT, Auditor, evidence_of, latest_verdict
 from rai_pipelines.errors import EvidenceError, RaiError, RegistryUnavailable
 from rai_pipelines.evidence.model import Evidence, Status
 from rai_pipelines.governance.gate.record import GateRecord
@@ -18,13 +18,18 @@ from rai_pipelines.subjects.datasheet import Datasheet
 from rai_pipelines.subjects.names import ModelVersion
 
 if TYPE_CHECKING:
+    from rai_pipelines.documents.annex_iv_claims import EarlierVersion
     from rai_pipelines.documents.card import ModelCard
+    from rai_pipelines.documents.technical_documentation import TechnicalDocumentation
     from rai_pipelines.governance.gate.binding import Binding
     from rai_pipelines.governance.gate.keeper import Gatekeeper
 
 AUDIT_RUN = "audit_run"
 # Evidence that changes without the model: of production, of what people decided, and the list of all evidence. It was not what was reviewed.
-MOVING = ("drift_report", "human_oversight", "policy_review", "signed_reviews", "governance_record", "documentation_check")
+MOVING = (
+    *("drift_report", "human_oversight", "policy_review", "signed_reviews", "governance_record"),
+    *("documentation_check", "technical_documentation_check"),
+)
 
 
 def require_verdict(auditor: Auditor, version: ModelVersion) -> Verdict:
@@ -47,6 +52,16 @@ def write_model_card(auditor: Auditor, version: ModelVersion) -> tuple[ModelCard
     evidence = evidence_of(auditor.store, verdict)
     card = build_card(verdict, evidence, _datasheet(auditor, version))
     return card, write_card(card, evidence, auditor.policy, auditor.settings.documents_dir)
+
+
+def write_technical_documentation(auditor: Auditor, version: ModelVersion) -> tuple[TechnicalDocumentation, dict[str, Path]]:
+    """Write the technical documentation that follows from the newest verdict; returns it and its files by format."""
+    from rai_pipelines.documents.technical_documentation import build_technical_documentation, write_documentation
+
+    verdict = require_verdict(auditor, version)
+    evidence, sheet = evidence_of(auditor.store, verdict), _datasheet(auditor, version)
+    document = build_technical_documentation(verdict, evidence, sheet, _earlier(auditor, version))
+    return document, write_documentation(document, auditor.settings.documents_dir)
 
 
 def open_gate(auditor: Auditor, version: ModelVersion) -> GateRecord:
@@ -143,6 +158,20 @@ def record_failed_run(auditor: Auditor, version: ModelVersion, reason: str) -> E
     auditor.store.put(evidence, kind=AUDIT_RUN, folder=version.key, status=Status.ERROR)
     tag_failed_audit(version, auditor.registry, judged_before=auditor.store.latest(VERDICT, version.key) is not None)
     return evidence
+
+
+def _earlier(auditor: Auditor, version: ModelVersion) -> tuple[EarlierVersion, ...]:
+    """Lower version numbers that were judged, newest first."""
+    from rai_pipelines.documents.annex_iv_claims import EarlierVersion
+
+    if not version.version.isdecimal():
+        return ()
+    found = []
+    for number in range(int(version.version) - 1, max(-1, int(version.version) - 1 - EARLIER_VERSIONS), -1):
+        judged = latest_verdict(auditor.store, ModelVersion(version.name, str(number)))
+        if judged is not None:
+            found.append(EarlierVersion(str(number), judged[0]))
+    return tuple(found)
 
 
 def _datasheet(auditor: Auditor, version: ModelVersion) -> Datasheet | None:

@@ -134,6 +134,10 @@ def assessment_of(name: str, policy: Policy, settings: Settings, budget: Budget 
             from rai_pipelines.assessments.documentation import DocumentationParameters, assess_documentation
 
             return assess_documentation, DocumentationParameters()
+        case "technical_documentation_check":
+            from rai_pipelines.assessments.annex_iv import TechnicalDocumentationParameters, assess_technical_documentation
+
+            return assess_technical_documentation, TechnicalDocumentationParameters()
     raise KeyError(name)
 
 
@@ -179,9 +183,12 @@ _MEASURED = (
     Step("human_oversight", "Human oversight", ("decisions", "reviews")),
     Step("policy_review", "Policy review"),
 )
-_DOCUMENTED = Step("documentation_check", "Documentation check", after=tuple(step.name for step in _MEASURED))
+_DOCUMENTED = (
+    Step("documentation_check", "Documentation check", after=tuple(step.name for step in _MEASURED)),
+    Step("technical_documentation_check", "Technical documentation check", after=tuple(step.name for step in _MEASURED)),
+)
 _DECIDED = (
     Step("signed_reviews", "Signed reviews", after=("data_validation", "bias_assessment", "performance_report", "drift_report")),
     Step("governance_record", "Governance record"),
 )
-STEPS: Mapping[str, Step] = {step.name: step for step in (*_MEASURED, _DOCUMENTED, *_DECIDED)}
+STEPS: Mapping[str, Step] = {step.name: step for step in (*_MEASURED, *_DOCUMENTED, *_DECIDED)}

@@ -1,13 +1,14 @@
-"""Verbs about one model version: audit, verdict, card, evidence."""
+"""Verbs about one model version: audit, verdict, card, technical documentation, evidence."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from rai_pipelines.cli.common import EXIT_COULD_NOT, STYLES, AsJson, err, exit_code_of, out, print_json
+from rai_pipelines.cli.common import EXIT_COULD_NOT, EXIT_NON_COMPLIANT, STYLES, AsJson, err, exit_code_of, out, print_json
 from rai_pipelines.cli.outputs import AuditOutput, VerdictOutput
 from rai_pipelines.errors import EvidenceError
 from rai_pipelines.policy.verdict import Verdict
@@ -20,16 +21,17 @@ def register(app: typer.Typer) -> None:
     app.command()(audit)
     app.command()(verdict)
     app.command()(card)
+    app.command(name="technical-documentation")(technical_documentation)
     app.command()(evidence)
 
 
 def audit(version: Version, as_json: AsJson = False) -> None:
-    """Audit one registered version now: measure, judge, write the card, apply the gate.
+    """Audit one registered version now: measure, judge, write card and technical documentation, apply the gate.
 
     Exit codes: 0 compliant, 1 non-compliant, 2 needs review, 3 could not audit.
     """
     from rai_pipelines.audit import build_auditor
-    from rai_pipelines.release import open_gate, write_model_card
+    from rai_pipelines.release import open_gate, write_model_card, write_technical_documentation
     from rai_pipelines.settings import load_settings
     from rai_pipelines.subjects.names import ModelVersion
 
@@ -41,6 +43,7 @@ def audit(version: Version, as_json: AsJson = False) -> None:
 
     found = auditor.audit(subject, on_step=progress, on_progress=lambda asked: err.print(f"    {asked}", markup=False))
     _, paths = write_model_card(auditor, subject)
+    write_technical_documentation(auditor, subject)
     gate = open_gate(auditor, subject)
     if as_json:
         print_json(AuditOutput(verdict=found, verdict_digest=found.digest, gate=gate))
@@ -74,20 +77,50 @@ def verdict(version: Version, as_json: AsJson = False) -> None:
 
 def card(
     version: Version,
-    form: Annotated[str, typer.Option("--format", help="html, md or json")] = "md",
+    form: Annotated[str, typer.Option("--format", help="md, html, json, or pdf")] = "md",
+    to: Annotated[Path | None, typer.Option("--out", help="Write it there; a pdf has to be.")] = None,
 ) -> None:
-    """Print the model card of the newest verdict."""
+    """Print the model card of the newest verdict, or write it to a file."""
     from rai_pipelines.documents.card import CARD_FORMATS, card_folder
+    from rai_pipelines.evidence.store import write_atomically
     from rai_pipelines.settings import load_settings
     from rai_pipelines.subjects.names import ModelVersion
 
     if form not in CARD_FORMATS:
         raise typer.BadParameter(f"{form!r}; allowed: {', '.join(CARD_FORMATS)}", param_hint="--format")
+    if form == "pdf" and to is None:
+        raise typer.BadParameter("a pdf is not printed: name the file to write with --out", param_hint="--format")
     subject = ModelVersion.parse(version)
     path = card_folder(load_settings().documents_dir, subject) / f"model_card.{form}"
     if not path.is_file():
         raise EvidenceError("has no model card", where=str(subject), hint=f"Run: rai audit {subject}")
-    sys.stdout.write(path.read_text(encoding="utf-8"))
+    if to is not None:
+        write_atomically(to, path.read_bytes())
+    else:
+        sys.stdout.write(path.read_text(encoding="utf-8"))
+
+
+def technical_documentation(version: Version, as_json: AsJson = False) -> None:
+    """Write the technical documentation (EU AI Act, Annex IV) of the newest verdict anew, and print what is open in it.
+
+    Exit codes: 0 every point is resolved or does not apply, 1 some are open, 3 when there is no verdict.
+    """
+    from rai_pipelines.audit import build_auditor
+    from rai_pipelines.release import write_technical_documentation
+    from rai_pipelines.settings import load_settings
+    from rai_pipelines.subjects.names import ModelVersion
+
+    document, paths = write_technical_documentation(build_auditor(load_settings()), ModelVersion.parse(version))
+    if as_json:
+        print_json(document)
+    else:
+        for point in document.points:
+            if point.state == "open":
+                out.print(f"{point.number} {point.title}: lacks {', '.join(point.lacks)}", markup=False, soft_wrap=True)
+        done = len(document.points) - len(document.in_state("open"))
+        out.print(f"{done} of {len(document.points)} points are resolved or do not apply. Written: {paths['pdf']}", markup=False, soft_wrap=True)
+    if document.status == "open":
+        raise typer.Exit(EXIT_NON_COMPLIANT)
 
 
 def evidence(

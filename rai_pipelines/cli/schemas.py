@@ -30,6 +30,7 @@ def published_schemas() -> dict[str, dict[str, Any]]:
     from rai_pipelines.documents.card import ModelCard
     from rai_pipelines.documents.checklist import Checklist
     from rai_pipelines.documents.policy_review import PolicyReviewDocument
+    from rai_pipelines.documents.technical_documentation import TechnicalDocumentation
     from rai_pipelines.evidence.model import Evidence, Receipt
     from rai_pipelines.governance.cases.tracker_file import TrackerFile
     from rai_pipelines.governance.decisions.statement import Decision
@@ -66,6 +67,7 @@ def published_schemas() -> dict[str, dict[str, Any]]:
         "verdict": Verdict,
         "gate": GateRecord,
         "model-card": ModelCard,
+        "technical-documentation": TechnicalDocumentation,
         "measure": MeasureOutput,
         "audit-output": AuditOutput,
         "verdict-output": VerdictOutput,

@@ -1,11 +1,12 @@
 """The model card: what the owner declared, what was measured with its uncertainty, and the verdict; also for a version that failed.
 
-Sections follow Mitchell et al. 2019 (see assessments/documentation.py). The JSON form is the card; Markdown and HTML render it.
+Sections follow Mitchell et al. 2019 (see assessments/documentation.py). The JSON form is the card; Markdown, HTML and PDF print it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,8 @@ from pydantic import Field
 from rai_pipelines.assessments.documentation import CARD_SECTIONS
 from rai_pipelines.documents.card_sections import SectionBody, section_bodies
 from rai_pipelines.documents.charts import chart_of
-from rai_pipelines.documents.text import markdown_table, markdown_text
+from rai_pipelines.documents.parts import Picture, Table
+from rai_pipelines.documents.printed import PrintedDocument, PrintedSection, render_html, render_markdown, render_pdf
 from rai_pipelines.evidence.canonical import canonical_json
 from rai_pipelines.evidence.model import Evidence, Record, Status
 from rai_pipelines.evidence.store import write_atomically
@@ -25,7 +27,7 @@ from rai_pipelines.policy.versions.standing import PolicyStatus
 from rai_pipelines.subjects.datasheet import Datasheet
 from rai_pipelines.subjects.names import ModelVersion
 
-CARD_FORMATS = ("html", "md", "json")
+CARD_FORMATS = ("pdf", "html", "md", "json")
 
 
 class CardSection(Record):
@@ -101,61 +103,24 @@ def build_card(verdict: Verdict, evidence: Mapping[str, Evidence], datasheet: Da
 
 
 def write_card(card: ModelCard, evidence: Mapping[str, Evidence], policy: Policy, folder: Path) -> dict[str, Path]:
-    """Write the card as JSON, Markdown and HTML below `folder`, each atomically; returns the paths by format."""
+    """Write the card in every format below `folder`, each atomically; returns the paths by format."""
     place = card_folder(folder, ModelVersion(card.model_name, card.model_version))
+    printed = printed_card(card, {name: svg for name, item in sorted(evidence.items()) if (svg := chart_of(item, policy))})
     contents = {
         "json": canonical_json(card),
-        "md": render_markdown(card).encode(),
-        "html": render_html(card, {name: svg for name, item in sorted(evidence.items()) if (svg := chart_of(item, policy))}).encode(),
+        "md": render_markdown(printed).encode(),
+        "html": render_html(printed).encode(),
+        "pdf": render_pdf(printed),
     }
     paths = {form: place / f"model_card.{form}" for form in CARD_FORMATS}
-    for form, content in contents.items():
-        write_atomically(paths[form], content)
+    for form, path in paths.items():
+        write_atomically(path, contents[form])
     return paths
 
 
 def card_folder(folder: Path, version: ModelVersion) -> Path:
     """Where the cards of that version lie."""
     return folder / version.key
-
-
-def render_markdown(card: ModelCard) -> str:
-    """The card as Markdown; every declared text is escaped."""
-    lines = [f"# Model card: {markdown_text(card.model_name)}, version {markdown_text(card.model_version)}", ""]
-    under = f"{markdown_text(card.policy)} ({card.policy_status.value})"
-    lines += [f"**{card.status.replace('_', ' ')}** under {under}, judged for {card.judged_for}", ""]
-    lines += [f"- {markdown_text(reason)}" for reason in card.reasons] + [""]
-    for section in card.sections:
-        lines += [f"## {section.title}", ""]
-        lines += [f"*Not complete: lacks {markdown_text(', '.join(section.absent))}.*", ""] if section.absent else []
-        lines += [f"- **{markdown_text(fact.name)}**: {markdown_text(fact.text)}" for fact in section.body.facts]
-        lines += [""] if section.body.facts else []
-        for table in section.body.tables:
-            lines += [f"**{markdown_text(table.caption)}**", "", markdown_table(table.columns, table.rows), ""]
-    lines += [
-        "## Findings",
-        "",
-        markdown_table(("control", "status", "what it asks", "why"), [(f.control, f.status.value, f.statement, f.reason) for f in card.findings]),
-        "",
-    ]
-    if card.not_assessed:
-        lines += ["## Not assessed", "", *(f"- {markdown_text(item)}" for item in card.not_assessed), ""]
-    lines += ["## Provenance", "", markdown_table(("record", "digest"), provenance_rows(card)), ""]
-    return "\n".join(lines)
-
-
-def render_html(card: ModelCard, charts: Mapping[str, str]) -> str:
-    """The card as one HTML file without scripts or outside references; `charts` are SVG texts by assessment."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rai_pipelines.documents", "templates"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    from rai_pipelines.documents.charts import data_uri
-
-    return environment.get_template("model_card.html.j2").render(
-        card=card, charts={name: data_uri(svg) for name, svg in charts.items()}, provenance=provenance_rows(card), chart_places=CHART_PLACES
-    )
 
 
 CHART_PLACES = {
@@ -172,12 +137,40 @@ CHART_PLACES = {
 }
 
 
-def provenance_rows(card: ModelCard) -> list[tuple[str, str]]:
-    """Every digest that the card rests on."""
-    return [
-        ("verdict", card.verdict_digest),
-        ("policy", card.policy_digest),
-        ("model", card.model_digest or "no model file"),
-        ("datasheet", card.datasheet_digest or "no datasheet"),
-        *((f"evidence of {name}", digest) for name, digest in sorted(card.evidence.items())),
+def printed_card(card: ModelCard, charts: Mapping[str, str]) -> PrintedDocument:
+    """The card as it is printed; `charts` are SVG texts by assessment."""
+    sections = [
+        PrintedSection(
+            anchor=section.name,
+            title=section.title,
+            absent=section.absent,
+            facts=section.body.facts,
+            pictures=tuple(_picture(name, charts[name]) for name in CHART_PLACES.get(section.name, ()) if name in charts),
+            tables=section.body.tables,
+        )
+        for section in card.sections
     ]
+    rows = tuple((item.control, item.status.value.replace("_", " "), item.statement, item.reason) for item in card.findings)
+    findings = Table(caption="Every control of the policy", columns=("control", "status", "what it asks", "why"), rows=rows)
+    sections.append(PrintedSection(anchor="findings", title="Findings", tables=(findings,)))
+    if card.not_assessed:
+        sections.append(PrintedSection(anchor="not-assessed", title="Not assessed", statements=card.not_assessed))
+    return PrintedDocument(
+        title=f"Model card: {card.model_name}, version {card.model_version}",
+        status=card.status,
+        under=f"under {card.policy} ({card.policy_status.value}), judged for {card.judged_for}",
+        day=date.fromisoformat(card.judged_for),
+        lead=card.reasons,
+        sections=tuple(sections),
+        digests=(
+            ("verdict", card.verdict_digest),
+            ("policy", card.policy_digest),
+            ("model", card.model_digest or "no model file"),
+            ("datasheet", card.datasheet_digest or "no datasheet"),
+            *((f"evidence of {name}", digest) for name, digest in sorted(card.evidence.items())),
+        ),
+    )
+
+
+def _picture(assessment: str, svg: str) -> Picture:
+    return Picture(svg=svg, description=f"Chart of {assessment.replace('_', ' ')}; its figures are in the tables below")

@@ -13,11 +13,11 @@ from rai_pipelines.audit import Auditor
 from rai_pipelines.errors import DatabaseError, RaiError, RegistryUnavailable
 from rai_pipelines.orchestration.checks import VERDICT_ASSET, check_results, check_specs, compliant_result, controls_on
 from rai_pipelines.orchestration.jobs import TAG_MONTH
-from rai_pipelines.orchestration.metadata import card_metadata, evidence_metadata, gate_metadata, verdict_metadata
+from rai_pipelines.orchestration.metadata import card_metadata, documentation_metadata, evidence_metadata, gate_metadata, verdict_metadata
 from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
 from rai_pipelines.orchestration.resources import AUDITOR
 from rai_pipelines.policy.model import Policy
-from rai_pipelines.release import open_gate, write_model_card
+from rai_pipelines.release import open_gate, write_model_card, write_technical_documentation
 from rai_pipelines.steps import Step, steps
 from rai_pipelines.subjects.names import ModelVersion
 
@@ -28,6 +28,19 @@ OUTAGE_RETRIES, OUTAGE_WAIT_S = 3, 20
 GATE_POOL = "release_gate"  # one gate at a time: two versions of a model must not both read the alias before either moves it
 
 GROUP = "model_audit"  # one group: the UI folds several, and the whole audit should be seen at once
+DOCUMENTED = (
+    "anonymization_check",
+    "bias_assessment",
+    "performance_report",
+    "adversarial_robustness",
+    "explainability_report",
+    "drift_report",
+    "human_oversight",
+    "policy_review",
+    "privacy_attacks",
+    "proof_certificates",
+    "poisoning_check",
+)
 DEPENDENCIES = {
     "registry_record": (),
     "model_scan": ("registry_record",),
@@ -43,19 +56,8 @@ DEPENDENCIES = {
     "drift_report": ("data_validation",),
     "human_oversight": ("registry_record",),
     "policy_review": ("registry_record",),
-    "documentation_check": (
-        "anonymization_check",
-        "bias_assessment",
-        "performance_report",
-        "adversarial_robustness",
-        "explainability_report",
-        "drift_report",
-        "human_oversight",
-        "policy_review",
-        "privacy_attacks",
-        "proof_certificates",
-        "poisoning_check",
-    ),
+    "documentation_check": DOCUMENTED,
+    "technical_documentation_check": DOCUMENTED,
     "signed_reviews": ("data_validation", "bias_assessment", "performance_report", "drift_report"),
     "governance_record": ("registry_record",),
 }
@@ -75,6 +77,7 @@ KINDS = {
     "human_oversight": {"duckdb"},
     "policy_review": {"yaml"},
     "documentation_check": {"markdown"},
+    "technical_documentation_check": {"markdown"},
     "signed_reviews": {"python"},
     "governance_record": {"python"},
 }
@@ -110,6 +113,8 @@ DESCRIPTIONS = {
     "decided otherwise. The logs are joined where they lie; evidence holds counts and no reviewer.",
     "policy_review": "By when the policy itself has to be reviewed, and when it was reviewed last.",
     "documentation_check": "Whether every section of the model card has its declarations and its evidence.",
+    "technical_documentation_check": "Whether every point of the technical documentation (EU AI Act, Annex IV) has the provider's statement and its "
+    "evidence, or does not apply.",
     "signed_reviews": "Which reviews people have signed (training data, key figures, the owner's acknowledgement), when, and whether what they "
     "were about is still so. Reviews are signed with rai review sign.",
     "governance_record": "Whether the decisions about this model hold: signatures, nobody approving their own model, each decision in the ledger, "
@@ -119,7 +124,13 @@ DESCRIPTIONS = {
 
 def build_assets(policy: Policy) -> list[dg.AssetsDefinition]:
     """Every asset of the audit, with the checks that `policy` asks for."""
-    return [*(_assessment_asset(step, policy) for step in steps().values()), _verdict_asset(policy), _card_asset(), _gate_asset()]
+    return [
+        *(_assessment_asset(step, policy) for step in steps().values()),
+        _verdict_asset(policy),
+        _card_asset(),
+        _documentation_asset(),
+        _gate_asset(),
+    ]
 
 
 def _assessment_asset(step: Step, policy: Policy) -> dg.AssetsDefinition:
@@ -156,7 +167,7 @@ def _verdict_asset(policy: Policy) -> dg.AssetsDefinition:
         group_name=GROUP,
         kinds={"yaml"},
         owners=OWNERS,
-        deps=["documentation_check", "registry_record", "signed_reviews", "governance_record"],
+        deps=["documentation_check", "technical_documentation_check", "registry_record", "signed_reviews", "governance_record"],
         partitions_def=MODEL_VERSIONS,
         required_resource_keys={AUDITOR},
         check_specs=check_specs(policy, VERDICT_ASSET),
@@ -178,7 +189,7 @@ def _verdict_asset(policy: Policy) -> dg.AssetsDefinition:
 
 def _card_asset() -> dg.AssetsDefinition:
     @dg.asset(
-        description="The model card as HTML, Markdown and JSON: declarations, measurements with intervals, findings. "
+        description="The model card as PDF, HTML, Markdown and JSON: declarations, measurements with intervals, findings. "
         "Written for failing versions too.",
         group_name=GROUP,
         kinds={"html"},
@@ -188,13 +199,30 @@ def _card_asset() -> dg.AssetsDefinition:
         required_resource_keys={AUDITOR},
     )
     def model_card(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        from rai_pipelines.documents.card import render_markdown
-
         auditor, version = _subject_of(context)
-        card, paths = _attempt(lambda: write_model_card(auditor, version))
-        return dg.MaterializeResult(metadata=card_metadata(render_markdown(card), paths))
+        _, paths = _attempt(lambda: write_model_card(auditor, version))
+        return dg.MaterializeResult(metadata=card_metadata(paths["md"].read_text(encoding="utf-8"), paths))
 
     return model_card
+
+
+def _documentation_asset() -> dg.AssetsDefinition:
+    @dg.asset(
+        description="The technical documentation of Annex IV to the EU AI Act as PDF, HTML, Markdown and JSON: the provider's statements, what was "
+        "measured with the evidence it rests on, and every point that is open. Written for failing versions too.",
+        group_name=GROUP,
+        kinds={"pdf"},
+        owners=OWNERS,
+        deps=[VERDICT_ASSET],
+        partitions_def=MODEL_VERSIONS,
+        required_resource_keys={AUDITOR},
+    )
+    def technical_documentation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        auditor, version = _subject_of(context)
+        document, paths = _attempt(lambda: write_technical_documentation(auditor, version))
+        return dg.MaterializeResult(metadata=documentation_metadata(document, paths))
+
+    return technical_documentation
 
 
 def _gate_asset() -> dg.AssetsDefinition:

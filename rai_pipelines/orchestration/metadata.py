@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from rai_pipelines.documents.charts import chart_of, data_uri
+from rai_pipelines.documents.technical_documentation import TechnicalDocumentation
 from rai_pipelines.documents.text import markdown_table, markdown_text, number
 from rai_pipelines.evidence.model import Evidence, Measurement, State, Status
 from rai_pipelines.governance.gate.record import GateRecord
@@ -62,6 +63,18 @@ def card_metadata(markdown: str, paths: Mapping[str, Path]) -> dict[str, dg.Meta
     return {"card": dg.MetadataValue.md(markdown), **files}
 
 
+def documentation_metadata(document: TechnicalDocumentation, paths: Mapping[str, Path]) -> dict[str, dg.MetadataValue]:
+    """Metadata of the technical documentation: how many points are resolved, what the others lack, and its files."""
+    still_open = [(point.number, point.title, ", ".join(point.lacks)) for point in document.points if point.state == "open"]
+    files = {f"file_{form}": dg.MetadataValue.path(str(path)) for form, path in paths.items()}
+    return {
+        "points_resolved": dg.MetadataValue.int(len(document.in_state("resolved"))),
+        "points_not_applicable": dg.MetadataValue.int(len(document.in_state("not_applicable"))),
+        "points_open": dg.MetadataValue.md(markdown_table(("point", "about", "lacks"), still_open) if still_open else "none"),
+        **files,
+    }
+
+
 def gate_metadata(record: GateRecord) -> dict[str, dg.MetadataValue]:
     """Metadata of the gate: the decision and what the registry was told."""
     rows = [*record.tags.items(), *((f"alias {alias}", move.replace("_", " ")) for alias, move in record.aliases.items())]
@@ -97,6 +110,7 @@ HEADLINES = {
     "drift_report": ("domain_classifier_auc", "performance_drop"),
     "human_oversight": ("reviewed_before_effect", "review_seconds_median", "override_rate"),
     "documentation_check": ("card_sections_filled",),
+    "technical_documentation_check": ("annex_iv_points_resolved",),
     "registry_record": ("required_field_share", "responsibility_share"),
 }
 

@@ -14,6 +14,7 @@ from rai_pipelines.evidence.canonical import digest_of
 from rai_pipelines.subjects.oversight import Oversight
 from rai_pipelines.subjects.privacy_budget import PrivacyDeclaration
 from rai_pipelines.subjects.safety_properties import SafetyProperty, named_once
+from rai_pipelines.subjects.technical_file import TechnicalDeclarations
 from rai_pipelines.yaml_documents import parse_yaml_document, read_yaml_document
 
 INTERSECTION = " × "  # joins the attributes of an intersection in evidence, where intersections are judged more mildly
@@ -231,6 +232,7 @@ class Datasheet(_Declared):
     privacy: PrivacyDeclaration = Field(default_factory=PrivacyDeclaration)
     oversight: Oversight | None = Field(default=None, description="Which decisions are high-stakes, and how their reviews are logged")
     safety_properties: tuple[SafetyProperty, ...] = Field(default=(), description="What must hold for every input, to be proved")
+    technical_documentation: TechnicalDeclarations | None = Field(default=None, description="The provider's statements for Annex IV of the EU AI Act")
 
     @model_validator(mode="after")
     def _properties_are_named_once(self) -> Self:

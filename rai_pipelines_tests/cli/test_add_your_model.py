@@ -44,6 +44,12 @@ def test_a_new_user_gets_from_a_trained_model_to_a_verdict(rai: Callable[..., An
     assert shown.json["verdict"]["model_name"] == "loans"
     jsonschema.validate(shown.json, published_schemas()["verdict-output"])
     assert rai("card", "loans/1", "--format", "md").out.startswith("# Model card: loans")
+    assert rai("card", "loans/1", "--format", "pdf", "--out", "card.pdf").code == 0
+    assert (tmp_path / "card.pdf").read_bytes().startswith(b"%PDF")
+    documented = rai("technical-documentation", "loans/1")
+    assert documented.code == 1 and "8 EU declaration of conformity: lacks datasheet field technical_documentation." in documented.out
+    assert "0 of 23 points are resolved or do not apply. Written: " in documented.out
+    jsonschema.validate(rai("technical-documentation", "loans/1", "--json").json, published_schemas()["technical-documentation"])
     assert rai("evidence", "loans/1", "bias_assessment").json["assessment"] == "bias_assessment"
     receipts = rai("evidence", "loans/1").json
     jsonschema.validate(receipts, published_schemas()["receipts"])

@@ -174,7 +174,7 @@ def test_schemas_writes_every_published_schema(rai: Rai, tmp_path: Path) -> None
 
 
 def test_a_version_without_verdict_or_card_ends_in_3_and_says_what_to_run(rai: Rai) -> None:
-    for verb in (["verdict"], ["verdict", "--json"], ["card"], ["card", "--format", "json"]):
+    for verb in (["verdict"], ["verdict", "--json"], ["card"], ["card", "--format", "json"], ["technical-documentation"]):
         line = rai(*verb, "credit/1").could_not()
         assert line.startswith("error: credit/1: ") and "rai audit credit/1" in line
 
@@ -184,13 +184,16 @@ def test_a_name_without_version_ends_in_3(rai: Rai) -> None:
 
 
 def test_a_card_format_that_does_not_exist_is_a_usage_error(rai: Rai) -> None:
-    ended = rai("card", "credit/1", "--format", "pdf")
+    ended = rai("card", "credit/1", "--format", "docx")
     assert (ended.code, ended.out) == (2, "")
-    assert "'pdf'" in ended.err and "html, md, json" in ended.err
+    assert "'docx'" in ended.err and "pdf, html, md, json" in ended.err
+    assert "--out" in rai("card", "credit/1", "--format", "pdf").err, "a pdf is not printed"
 
 
 @pytest.mark.parametrize(
-    "verb", [["audit"], ["verdict"], ["card"], ["policy", "check"], ["policy", "show"], ["measure", "bias"], ["doctor"]], ids=" ".join
+    "verb",
+    [["audit"], ["verdict"], ["card"], ["technical-documentation"], ["policy", "check"], ["policy", "show"], ["measure", "bias"], ["doctor"]],
+    ids=" ".join,
 )
 def test_every_verb_explains_itself(verb: list[str], rai: Rai) -> None:
     ended = rai(*verb, "--help")

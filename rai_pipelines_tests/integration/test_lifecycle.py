@@ -71,7 +71,7 @@ def test_the_log_says_how_much_was_asked_of_the_model_and_the_evidence_how_much_
 def test_every_asset_is_materialised_for_the_partition(audited: Audited) -> None:
     assert audited.result.success
     made = {event.asset_key.to_user_string() for event in audited.result.get_asset_materialization_events() if event.asset_key}
-    assert made == {*steps(), "policy_verdict", "model_card", "release_gate"}
+    assert made == {*steps(), "policy_verdict", "model_card", "technical_documentation", "release_gate"}
 
 
 def test_every_control_in_force_shows_as_a_check_with_number_interval_and_threshold(audited: Audited) -> None:
@@ -121,6 +121,20 @@ def test_registry_tags_card_and_verdict_agree(audited: Audited) -> None:
     assert card["verdict_digest"] == tags["rai.evidence"] == verdict.digest
     jsonschema.validate(card, published_schemas()["model-card"])
     assert ("compliant" in audited.house.registry.aliases("calls")) == (verdict.status is VerdictStatus.COMPLIANT)
+
+
+def test_the_technical_documentation_is_written_under_the_verdict_and_says_what_is_open(audited: Audited) -> None:
+    verdict, _ = latest_verdict(audited.auditor.store, audited.version)  # type: ignore[misc]
+    folder = audited.house.settings.documents_dir / audited.version.key
+    document = json.loads((folder / "technical_documentation.json").read_text(encoding="utf-8"))
+    jsonschema.validate(document, published_schemas()["technical-documentation"])
+    assert (document["verdict_digest"], document["status"]) == (verdict.digest, "open"), "the datasheet has no such statements"
+    assert (folder / "technical_documentation.pdf").read_bytes().startswith(b"%PDF")
+    measured = audited.auditor.store.latest_evidence("technical_documentation_check", audited.version.key)
+    assert measured is not None and measured.value("annex_iv_points_resolved") == 0.0
+    events = audited.result.get_asset_materialization_events()
+    shown = next(event for event in events if event.asset_key and event.asset_key.to_user_string() == "technical_documentation")
+    assert shown.materialization.metadata["points_resolved"].value == 0
 
 
 class Tags(HTMLParser):

@@ -30,7 +30,6 @@ PLANNED: Mapping[str, str] = {
     "fault_drill": "fault drills are not run by this version",
     "trigger_coverage": "production triggers are not drilled by this version",
     "public_card_and_impact_assessment": "public cards and impact assessments are not written by this version",
-    "technical_documentation": "the Annex IV file is not written by this version",
 }
 
 

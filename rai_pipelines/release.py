@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 AUDIT_RUN = "audit_run"
 # Evidence that changes without the model: of production, of what people decided, and the list of all evidence. It was not what was reviewed.
 MOVING = (
-    *("drift_report", "human_oversight", "policy_review", "signed_reviews", "governance_record"),
+    *("drift_report", "fairness_windows", "human_oversight", "policy_review", "signed_reviews", "governance_record"),
     *("documentation_check", "technical_documentation_check"),
 )
 

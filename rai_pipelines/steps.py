@@ -83,6 +83,16 @@ def assessment_of(name: str, policy: Policy, settings: Settings, budget: Budget 
             from rai_pipelines.assessments.drift import DriftParameters, assess_drift
 
             return assess_drift, DriftParameters(interval_level=policy.statistics.interval_level)
+        case "fairness_windows":
+            from rai_pipelines.assessments.fairness.windows import FairnessWindowParameters, assess_fairness_windows
+
+            chosen, wanted = policy.statistics, _of_check(policy, "windowed_fairness")
+            return assess_fairness_windows, FairnessWindowParameters(
+                min_group_n=chosen.min_group_n,
+                min_denominator=chosen.min_denominator,
+                interval_level=chosen.interval_level,
+                **{name: wanted[name] for name in ("window_decisions", "min_label_coverage") if name in wanted},
+            )
         case "proof_certificates":
             from rai_pipelines.assessments.verification.verification import VerificationParameters, assess_verification
 
@@ -148,6 +158,11 @@ def _explanation_tolerance(policy: Policy) -> dict[str, float]:
     return {"tolerance": float(most)} if isinstance(most, int | float) else {}
 
 
+def _of_check(policy: Policy, check: str) -> Mapping[str, Any]:
+    """The parameters of the control with that check; none where no control has it."""
+    return next((control.parameters for control in policy.controls if control.check == check), {})
+
+
 def _short_review(policy: Policy) -> dict[str, int]:
     """Below how many seconds a review is short: what the policy says."""
     control = next((control for control in policy.controls if control.check == "human_review_of_decisions"), None)
@@ -180,6 +195,7 @@ _MEASURED = (
     Step("privacy_attacks", "Privacy attacks", ("training", "evaluation")),
     Step("poisoning_check", "Poisoning check", ("training", "evaluation")),
     Step("drift_report", "Drift report", ("training", "evaluation", "production")),
+    Step("fairness_windows", "Fairness in production", ("production",)),
     Step("human_oversight", "Human oversight", ("decisions", "reviews")),
     Step("policy_review", "Policy review"),
 )

@@ -94,7 +94,8 @@ def _score_into(path: Path, context: AuditContext, model: LoadedModel, table: Ta
 
     features = feature_names(context, model)
     declared = context.subject.datasheet.columns
-    others = (declared.label, declared.weight, declared.unit_id)
+    moment = declared.timestamp if table.name == "production" else None  # windows are cut by it
+    others = (declared.label, declared.weight, declared.unit_id, moment)
     kept = tuple(dict.fromkeys([*(name for name in others if name), *declared.protected_attributes]))
     if table.name == "production":  # labels arrive later, and not every log holds what people are
         kept = tuple(name for name in kept if name in table.columns)

@@ -11,6 +11,7 @@ from rai_pipelines.documents.evidence_tables import (
     bias_tables,
     drift_tables,
     explanation_tables,
+    fairness_window_tables,
     figure_in_words,
     performance_tables,
     poisoning_tables,
@@ -229,7 +230,7 @@ TABLES: Mapping[str, tuple[tuple[str, Callable[[Mapping[str, Evidence]], tuple[T
         ("poisoning_check", poisoning_tables),
     ),
     "3": (("performance_report", performance_tables),),
-    "9": (("drift_report", drift_tables),),
+    "9": (("drift_report", drift_tables), ("fairness_windows", fairness_window_tables)),
 }
 VERDICT_TABLES: Mapping[str, Callable[[Sources], tuple[Table, ...]]] = {
     "4": _controls,

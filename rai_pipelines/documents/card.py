@@ -133,6 +133,7 @@ CHART_PLACES = {
         "explainability_report",
         "privacy_attacks",
         "drift_report",
+        "fairness_windows",
     ),
 }
 

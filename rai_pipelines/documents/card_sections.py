@@ -9,6 +9,7 @@ from rai_pipelines.documents.evidence_tables import (
     bias_tables,
     drift_tables,
     explanation_tables,
+    fairness_window_tables,
     figure_in_words,
     performance_tables,
     poisoning_tables,
@@ -46,6 +47,7 @@ def section_bodies(datasheet: Datasheet | None, evidence: Mapping[str, Evidence]
                 *privacy_attack_tables(evidence),
                 *poisoning_tables(evidence),
                 *drift_tables(evidence),
+                *fairness_window_tables(evidence),
             )
         ),
         "ethical_considerations": SectionBody(facts=_ethics(datasheet)),

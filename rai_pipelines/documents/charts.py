@@ -58,6 +58,10 @@ def chart_of(evidence: Evidence, policy: Policy | None = None) -> str | None:
     if evidence.assessment == "drift_report":
         rows = [_row(item, str(item.attribute)) for item in evidence.find("psi")]
         return intervals(rows, title="Population stability index of each column, production against training")
+    if evidence.assessment == "fairness_windows":
+        found = sorted(evidence.find("demographic_parity_difference"), key=lambda item: str(item.attribute))
+        rows = [_row(item, f"{item.attribute}, {item.group}") for item in found if item.group is not None]
+        return intervals(rows, title="Demographic parity difference in production, newest window of each attribute first")
     if evidence.assessment == "anonymization_check":
         histogram: Any = evidence.details.get("class_size_histogram", [])
         return bars(

@@ -29,6 +29,7 @@ POISONING = frozenset(
         "contradicted_label_share", "planted_label_auc", "source_removal_loss_change", "harmful_sources",
     }
 )  # fmt: skip
+SHOWN_WINDOWS = 4
 
 
 def validation_tables(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
@@ -171,6 +172,20 @@ def drift_tables(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
     rows = tuple((m.metric.replace("_", " "), m.attribute or "", *_figure(m)) for m in shown)
     columns = ("figure", "column", "value", "interval", "rows", "state")
     return (Table(caption="Production against training, accuracy against evaluation", columns=columns, rows=rows),)
+
+
+def fairness_window_tables(evidence: Mapping[str, Evidence]) -> tuple[Table, ...]:
+    """How far apart groups are in each of the newest windows of production decisions."""
+    item = evidence.get("fairness_windows")
+    if item is None or item.status is not Status.COMPLETE:
+        return ()
+    held = item.details.get("windows")
+    spans = {f"window {w['window']}": f"{w['from'][:10]} to {w['to'][:10]}" for w in held if isinstance(w, dict)} if isinstance(held, list) else {}  # type: ignore[index]
+    newest = set(list(spans)[-SHOWN_WINDOWS:])
+    shown = [m for m in item.measurements if m.group in newest or m.group is None]
+    columns = ("decisions of", "attribute", "difference", "value", "interval", "rows", "state")
+    rows = tuple((spans.get(m.group or "", "–"), m.attribute or "", f"{m.metric.replace('_', ' ')}: {_pair(item, m)}", *_figure(m)) for m in shown)
+    return (Table(caption=f"Fairness in production, the newest {len(newest)} windows", columns=columns, rows=rows),)
 
 
 def _pair(evidence: Evidence, measurement: Measurement) -> str:

@@ -35,6 +35,7 @@ DOCUMENTED = (
     "adversarial_robustness",
     "explainability_report",
     "drift_report",
+    "fairness_windows",
     "human_oversight",
     "policy_review",
     "privacy_attacks",
@@ -54,6 +55,7 @@ DEPENDENCIES = {
     "privacy_attacks": ("data_validation", "model_scan"),
     "poisoning_check": ("data_validation", "model_scan"),
     "drift_report": ("data_validation",),
+    "fairness_windows": ("data_validation", "model_scan"),
     "human_oversight": ("registry_record",),
     "policy_review": ("registry_record",),
     "documentation_check": DOCUMENTED,
@@ -74,6 +76,7 @@ KINDS = {
     "privacy_attacks": {"python"},
     "poisoning_check": {"python"},
     "drift_report": {"duckdb"},
+    "fairness_windows": {"duckdb"},
     "human_oversight": {"duckdb"},
     "policy_review": {"yaml"},
     "documentation_check": {"markdown"},
@@ -109,6 +112,8 @@ DESCRIPTIONS = {
     "drift_report": "How far the production table is from the training table, column by column (PSI, Jensen-Shannon, "
     "Kolmogorov-Smirnov, Wasserstein, new categories) and all together, and how much accuracy was lost where labels have "
     "arrived. Effect sizes with intervals decide.",
+    "fairness_windows": "How far apart protected groups are in production: demographic parity and equalized odds in each window of so many "
+    "decisions, by the time at which these were made, with intervals. Errors are compared where enough outcomes have arrived.",
     "human_oversight": "Whether people reviewed high-stakes decisions before they took effect, were trained for it, took their time, and ever "
     "decided otherwise. The logs are joined where they lie; evidence holds counts and no reviewer.",
     "policy_review": "By when the policy itself has to be reviewed, and when it was reviewed last.",

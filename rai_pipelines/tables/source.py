@@ -186,6 +186,10 @@ class TableSource:
             return None
         return dataclasses.replace(self, _cache={"backend": other._backend()})
 
+    def holding(self, expression: ir.Table) -> TableSource:
+        """Rows and columns of `expression`, an expression over this table, as a table of its own in the same engine."""
+        return dataclasses.replace(self, _cache={"backend": self._backend(), "table": expression})
+
     def _origin(self) -> Origin:
         if self.files:
             return LocalFiles(self.reference, self.files)

@@ -142,3 +142,15 @@ def test_it_is_written_in_four_forms_that_are_the_same_each_time(tmp_path: Path)
 def test_hostile_statements_act_nowhere() -> None:
     text = render_markdown(printed_documentation(built(declared=sheet(standards="<img src=x onerror=alert(1)> [a](javascript:1)"))))
     assert "<img" not in text and "](javascript" not in text
+
+
+def test_fairness_in_production_is_shown_by_window_with_the_days_of_its_decisions() -> None:
+    spans = [{"window": n, "from": f"2026-12-0{n + 1}T00:00:00+00:00", "to": f"2026-12-0{n + 2}T00:00:00+00:00", "complete": True} for n in range(6)]
+    gaps = [
+        figure("demographic_parity_difference", 0.01 * n, 0.0, 0.1, attribute="sex", group=f"window {n}", reference="1", comparison="2")
+        for n in range(6)
+    ]
+    found = {**good_evidence(), "fairness_windows": evidence("fairness_windows", *gaps, details={"windows": spans})}
+    table = next(item for item in point(built(found), "9").tables if item.caption == "Fairness in production, the newest 4 windows")
+    assert [row[0] for row in table.rows] == [f"2026-12-0{n + 1} to 2026-12-0{n + 2}" for n in range(2, 6)]
+    assert table.rows[0][1:4] == ("sex", "demographic parity difference: 2 against 1", "0.02")

@@ -94,18 +94,18 @@ def _values(comparable: Mapping[tuple[int, str], GroupCounts], *, by_fairlearn: 
     """The figure of each table and metric: by Fairlearn for single attributes, in as few frames as there are kinds of rows."""
     values: dict[tuple[int, str], float] = {}
     for labelled in (False, True) if by_fairlearn else ():
-        keys: dict[tuple[str, tuple[str, ...]], list[tuple[int, str]]] = {}
+        keys: dict[tuple[int, tuple[str, ...]], list[tuple[int, str]]] = {}
         for (position, metric), chosen in comparable.items():
             if len(chosen.parts) == 1 and metric.startswith(PARITY) is not labelled and metric != "predictive_parity_difference":
-                keys.setdefault((chosen.attribute, chosen.groups), []).append((position, metric))
+                keys.setdefault((position, chosen.groups), []).append((position, metric))
         found = fairlearn_disparities([comparable[asked[0]] for asked in keys.values()], labelled=labelled)
         for asked, figures in zip(keys.values(), found, strict=True):
             values |= {(position, metric): figures[metric] for position, metric in asked}
-    closed: dict[tuple[str, tuple[str, ...]], dict[str, np.ndarray]] = {}
+    closed: dict[tuple[int, tuple[str, ...]], dict[str, np.ndarray]] = {}
     for (position, metric), chosen in comparable.items():
         if (position, metric) not in values:
-            figures_of = closed.setdefault((chosen.attribute, chosen.groups), {}) or disparities(chosen.figures)
-            closed[chosen.attribute, chosen.groups] = figures_of
+            figures_of = closed.setdefault((position, chosen.groups), {}) or disparities(chosen.figures)
+            closed[position, chosen.groups] = figures_of
             values[position, metric] = float(figures_of[metric])
     return values
 

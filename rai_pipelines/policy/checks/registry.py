@@ -13,6 +13,7 @@ from rai_pipelines.policy.checks import (
     accountability,
     documentation,
     fairness,
+    fairness_windows,
     governance,
     monitoring,
     oversight,
@@ -24,7 +25,6 @@ from rai_pipelines.policy.checks import (
 from rai_pipelines.policy.checks.base import Check, Reads
 
 PLANNED: Mapping[str, str] = {
-    "windowed_fairness": "production windows are not measured by this version",
     "global_report_and_traces": "whether every decision of production leaves a trace is not measured by this version",
     "encryption_and_attestation": "encryption and attestation are not verified by this version",
     "fault_drill": "fault drills are not run by this version",
@@ -39,6 +39,7 @@ def checks() -> Mapping[str, Check]:
     found = [
         *accountability.CHECKS,
         *fairness.CHECKS,
+        *fairness_windows.CHECKS,
         *privacy.CHECKS,
         *privacy_attacks.CHECKS,
         *safety.CHECKS,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rai_pipelines.assessments.base import AuditContext, run_assessment, unmade_evidence
 from rai_pipelines.assessments.budget import OnProgress, within_budget
@@ -23,7 +23,7 @@ from rai_pipelines.policy.sequential import look_at
 from rai_pipelines.policy.verdict import Asked, Verdict, judge, judge_control
 from rai_pipelines.policy_record import standing_in
 from rai_pipelines.settings import Settings
-from rai_pipelines.steps import Step, assessment_of, budget_of, steps
+from rai_pipelines.steps import WATCHED, Step, assessment_of, budget_of, steps
 from rai_pipelines.subjects.datasheet import Datasheet
 from rai_pipelines.subjects.find import find_subject
 from rai_pipelines.subjects.names import ModelVersion
@@ -36,13 +36,17 @@ EARLIER_VERSIONS = 100  # looked through for the one that was audited before
 
 @dataclass
 class Auditor:
-    """Everything one audit needs. Holds no state but a cache of the subject at hand. `month` is the one (`2026-11`) that the audit was asked for."""
+    """Everything one audit needs. Holds no state but a cache of the subject at hand.
+
+    `month` is the one (`2026-11`) that the audit was asked for; `scope` is production where only what happens in use is measured anew.
+    """
 
     settings: Settings
     registry: ModelRegistry
     store: EvidenceStore
     policy: Policy
     month: str | None = None
+    scope: Literal["audit", "production"] = "audit"
     _contexts: dict[str, AuditContext] = field(default_factory=dict, repr=False)
     _models: dict[Path, LoadedModel | ModelError] = field(default_factory=dict, repr=False)
 
@@ -85,8 +89,16 @@ class Auditor:
         return evidence
 
     def judge(self, version: ModelVersion, *, day: date | None = None) -> Verdict:
-        """Judge `version` on its stored evidence, keep the verdict, and return it."""
+        """Judge `version` on its stored evidence, keep the verdict, and return it.
+
+        Raises:
+            EvidenceError: a look at production of a version that was not audited as it and the policy are now; nothing is judged then.
+        """
         evidence = self.collect(version, tuple(steps()))
+        absent = [name for name in steps() if name not in evidence and name not in WATCHED]
+        if self.scope == "production" and absent:
+            what = f"was not audited as it and the policy are now ({', '.join(absent)})"
+            raise EvidenceError(what, where=str(version), hint=f"Audit it as a whole: rai audit {version}")
         today = day or utc_today()
         look = self._look(version, evidence.get("bias_assessment"), today)
         standing = standing_in(self.settings, self.policy, utc_today())

@@ -73,10 +73,13 @@ def open_gate(auditor: Auditor, version: ModelVersion) -> GateRecord:
     Raises:
         RegistryUnavailable, DatabaseError: run again; nothing is lost and nothing happens twice.
     """
+    from rai_pipelines.governance.gate.rows import Making
+
     verdict = require_verdict(auditor, version)
     with open_gatekeeper(auditor) as keeper:
         created_ms = auditor.registry.get(version).created_ms
-        keeper.take_verdict(verdict, binding_of(auditor, version, verdict), created_ms=created_ms, month=auditor.month)
+        made = Making(month=auditor.month, scope=auditor.scope)
+        keeper.take_verdict(verdict, binding_of(auditor, version, verdict), created_ms=created_ms, made=made)
         return tell_registry(auditor, keeper, version)
 
 

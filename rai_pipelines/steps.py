@@ -207,4 +207,5 @@ _DECIDED = (
     Step("signed_reviews", "Signed reviews", after=("data_validation", "bias_assessment", "performance_report", "drift_report")),
     Step("governance_record", "Governance record"),
 )
+WATCHED = ("drift_report", "fairness_windows", "human_oversight")  # measured anew by a look at production; the rest stays as it was audited
 STEPS: Mapping[str, Step] = {step.name: step for step in (*_MEASURED, *_DOCUMENTED, *_DECIDED)}

@@ -12,7 +12,7 @@ import dagster as dg
 from rai_pipelines.audit import Auditor
 from rai_pipelines.errors import DatabaseError, RaiError, RegistryUnavailable
 from rai_pipelines.orchestration.checks import VERDICT_ASSET, check_results, check_specs, compliant_result, controls_on
-from rai_pipelines.orchestration.jobs import TAG_MONTH
+from rai_pipelines.orchestration.jobs import TAG_MONTH, WATCH_JOB
 from rai_pipelines.orchestration.metadata import card_metadata, documentation_metadata, evidence_metadata, gate_metadata, verdict_metadata
 from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
 from rai_pipelines.orchestration.resources import AUDITOR
@@ -254,6 +254,7 @@ def _gate_asset() -> dg.AssetsDefinition:
 def _subject_of(context: dg.AssetExecutionContext) -> tuple[Auditor, ModelVersion]:
     auditor: Auditor = getattr(context.resources, AUDITOR)
     auditor.month = context.run.tags.get(TAG_MONTH)
+    auditor.scope = "production" if context.run.job_name == WATCH_JOB else "audit"
     return auditor, ModelVersion.from_key(context.partition_key)
 
 

@@ -16,6 +16,8 @@ from enum import StrEnum
 
 OVERLAP_MS = 10 * 60 * 1000  # versions may be committed later than they were stamped; look back this far behind the watermark
 
+PRODUCTION = "production"  # trigger of a look between two audits
+
 
 class RunState(StrEnum):
     """What became of the run with a given key."""
@@ -192,6 +194,24 @@ def plan_monthly(
         attempt = next((number for number, state in enumerate(states, start=1) if state is None), None)
         if attempt is not None:
             requests.append(AuditRequest(key, monthly_run_key(key, month, attempt), "monthly", attempt, month))
+    return tuple(requests)
+
+
+def watch_run_key(key: str, day: str, attempt: int) -> str:
+    """The name of one attempt to look at one live version on one day (`2026-11-25`)."""
+    return f"{key}:{day}:production:{attempt}"
+
+
+def plan_watch(live: Sequence[str], *, day: str, runs: Mapping[str, RunState], max_attempts: int) -> tuple[AuditRequest, ...]:
+    """Looks at production that live versions still owe that day: one each, tried again in a later tick when a run failed."""
+    requests = []
+    for key in sorted(set(live)):
+        states = [runs.get(watch_run_key(key, day, attempt)) for attempt in range(1, max_attempts + 1)]
+        if RunState.ACTIVE in states or RunState.SUCCEEDED in states:
+            continue
+        attempt = next((number for number, state in enumerate(states, start=1) if state is None), None)
+        if attempt is not None:
+            requests.append(AuditRequest(key, watch_run_key(key, day, attempt), PRODUCTION, attempt))
     return tuple(requests)
 
 

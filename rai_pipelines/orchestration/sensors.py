@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from rai_pipelines.errors import InvalidName, RegistryUnavailable
-from rai_pipelines.orchestration.jobs import AUDIT_JOB
+from rai_pipelines.orchestration.jobs import AUDIT_JOB, WATCH_JOB
 from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
 from rai_pipelines.orchestration.planning import Seen, WatchState, plan_audits, run_key
 from rai_pipelines.orchestration.resources import AuditorFactory
@@ -95,7 +95,7 @@ def build_failure_sensor(make_auditor: AuditorFactory) -> dg.SensorDefinition:
         description="Records an audit run that failed as evidence with status error and in the registry's tags: no result is not silence.",
     )
     def failed_audits(context: dg.RunFailureSensorContext) -> Any:
-        if context.dagster_run.job_name != AUDIT_JOB:
+        if context.dagster_run.job_name not in (AUDIT_JOB, WATCH_JOB):
             return dg.SkipReason(f"{context.dagster_run.job_name} is not an audit")
         key = context.dagster_run.tags.get("dagster/partition")
         try:

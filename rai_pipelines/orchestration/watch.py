@@ -8,12 +8,14 @@ from datetime import datetime
 
 import dagster as dg
 
-from rai_pipelines.audit import VERDICT, Auditor
+from rai_pipelines.audit import VERDICT, Auditor, latest_verdict
 from rai_pipelines.clock import utc_now
 from rai_pipelines.errors import DatabaseError, RegistryUnavailable, UnknownModelVersion
+from rai_pipelines.evidence.model import Status
 from rai_pipelines.evidence.store import EvidenceStore
-from rai_pipelines.orchestration.jobs import TAG_ATTEMPT, TAG_MODEL, TAG_MONTH, TAG_RUN_KEY, TAG_TRIGGER, TAG_VERSION
+from rai_pipelines.orchestration.jobs import AUDIT_JOB, TAG_ATTEMPT, TAG_MODEL, TAG_MONTH, TAG_RUN_KEY, TAG_TRIGGER, TAG_VERSION
 from rai_pipelines.orchestration.planning import AuditRequest, RunState, Seen
+from rai_pipelines.steps import WATCHED, steps
 from rai_pipelines.subjects.names import ModelVersion
 
 _CHUNK = 400  # values in one tag filter; databases limit the parameters of a statement
@@ -38,6 +40,37 @@ def judged_at_ms(store: EvidenceStore, keys: Iterable[str]) -> Mapping[str, int]
         if receipt is not None:
             found[key] = int(datetime.fromisoformat(receipt.recorded_at).timestamp() * 1000)
     return found
+
+
+def audited_at_ms(store: EvidenceStore, keys: Iterable[str]) -> Mapping[str, int]:
+    """When each version was last audited as a whole: the oldest of its newest evidence that a look at production leaves alone, and its verdict."""
+    found = {}
+    kinds = [VERDICT, *(name for name in steps() if name not in WATCHED)]
+    for key in set(keys):
+        receipts = [store.latest(kind, key) for kind in kinds]
+        moments = [receipt.recorded_at for receipt in receipts if receipt is not None]
+        if len(moments) == len(kinds):
+            found[key] = int(datetime.fromisoformat(min(moments)).timestamp() * 1000)
+    return found
+
+
+def watchable(auditor: Auditor, keys: Iterable[str], log: logging.Logger) -> list[str]:
+    """Versions that a look at production can say something new about: they log production, and were judged under today's policy.
+
+    What is known of them is read from the store alone. A version that was judged under another policy is said in the log: without a whole
+    audit under today's, a look would find everything else missing.
+    """
+    chosen = []
+    for key in sorted(set(keys)):
+        judged = latest_verdict(auditor.store, ModelVersion.from_key(key))
+        receipts = [auditor.store.latest(name, key) for name in WATCHED]
+        if all(receipt is None or receipt.status is Status.NOT_APPLICABLE for receipt in receipts):
+            continue
+        if judged is None or judged[0].policy_digest != auditor.policy.digest:
+            log.warning("%s is in use and was not audited under today's policy: launch %s for it", key, AUDIT_JOB)
+            continue
+        chosen.append(key)
+    return chosen
 
 
 def announced_versions(auditor: Auditor, log: logging.Logger) -> list[Seen]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -19,10 +19,13 @@ from rai_pipelines.governance.gate.registry_sync import COULD_NOT_AUDIT, TAG_VER
 from rai_pipelines.governance.webhooks.announcement import NEW_VERSION, Announcement
 from rai_pipelines.governance.webhooks.inbox import take
 from rai_pipelines.orchestration.build import build_definitions
-from rai_pipelines.orchestration.jobs import AUDIT_JOB, TAG_MONTH, TAG_RUN_KEY
+from rai_pipelines.orchestration.jobs import AUDIT_JOB, TAG_MONTH, TAG_RUN_KEY, TAG_TRIGGER
 from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
+from rai_pipelines.policy.load import read_policy
+from rai_pipelines.policy.verdict import Verdict, judge
 from rai_pipelines.release import AUDIT_RUN
 from rai_pipelines.settings import Settings
+from rai_pipelines.steps import WATCHED, steps
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines_tests.conftest import evidence
@@ -67,6 +70,13 @@ class House:
 
     def judge(self, version: ModelVersion) -> None:
         self.store.put(evidence(VERDICT), kind=VERDICT, folder=version.key, status=Status.COMPLETE)
+
+    def audit(self, version: ModelVersion, *names: str) -> None:
+        """Evidence of these assessments (all, where none is named), and a verdict on it under the policy in force."""
+        for name in names or tuple(steps()):
+            self.store.put(evidence(name), kind=name, folder=version.key, status=Status.COMPLETE)
+        verdict = judge(read_policy(), {}, model_name=version.name, model_version=version.version, day=date(2026, 12, 1))
+        self.store.put(verdict, kind=VERDICT, folder=version.key, status=Status.COMPLETE)
 
 
 @pytest.fixture
@@ -177,10 +187,10 @@ def test_an_inbox_that_cannot_be_read_leaves_everything_to_polling(house: House,
     assert len(house.launched(house.tick(governance_url=f"sqlite:///{broken}"))) == 1
 
 
-def schedule_tick(house: House, moment: datetime) -> list[dg.RunRequest]:
+def schedule_tick(house: House, moment: datetime, *, name: str = "monthly_audits") -> list[dg.RunRequest]:
     definitions = build_definitions(house.settings)
     context = dg.build_schedule_context(instance=house.instance, scheduled_execution_time=moment, repository_def=definitions.get_repository_def())
-    result = definitions.resolve_schedule_def("monthly_audits").evaluate_tick(context)
+    result = definitions.resolve_schedule_def(name).evaluate_tick(context)
     return list(result.run_requests or [])
 
 
@@ -202,8 +212,44 @@ def test_every_live_version_is_audited_on_the_first_of_the_month_and_once_only(h
 def test_a_version_judged_this_month_owes_no_monthly_audit(house: House) -> None:
     (version,) = house.register()
     house.registry.set_alias("champion", version)
-    house.judge(version)
+    house.audit(version)
     assert schedule_tick(house, datetime.now(UTC)) == []
+
+
+def test_a_look_at_production_is_not_the_audit_of_the_month(house: House) -> None:
+    (version,) = house.register()
+    house.registry.set_alias("champion", version)
+    house.audit(version, *WATCHED)
+    assert [request.partition_key for request in schedule_tick(house, datetime.now(UTC))] == [version.key]
+
+
+def test_a_version_in_use_is_looked_at_once_a_day_and_again_when_that_failed(house: House) -> None:
+    live, idle = house.register(count=2)
+    house.registry.set_alias("champion", live)
+    for version in (live, idle):
+        house.audit(version)
+    (first,) = schedule_tick(house, datetime(2126, 12, 1, 4, 30, tzinfo=UTC), name="production_watch")
+    assert (first.partition_key, first.tags[TAG_TRIGGER]) == (live.key, "production")
+    house.start(first, dg.DagsterRunStatus.FAILURE)
+    (second,) = schedule_tick(house, datetime(2126, 12, 1, 10, 30, tzinfo=UTC), name="production_watch")
+    house.start(second, dg.DagsterRunStatus.SUCCESS)
+    assert schedule_tick(house, datetime(2126, 12, 1, 16, 30, tzinfo=UTC), name="production_watch") == []
+    assert len(schedule_tick(house, datetime(2126, 12, 2, 4, 30, tzinfo=UTC), name="production_watch")) == 1
+
+
+def test_without_production_data_or_under_another_policy_there_is_nothing_to_look_at(house: House) -> None:
+    bare, old = house.register(count=2)
+    house.registry.set_alias("champion", bare)
+    house.registry.set_alias("production", old)
+    house.audit(bare)
+    for name in WATCHED:
+        house.store.put(evidence(name, status=Status.NOT_APPLICABLE, reason="no data"), kind=name, folder=bare.key, status=Status.NOT_APPLICABLE)
+    house.audit(old)
+    stored = house.store.latest(VERDICT, old.key)
+    assert stored is not None
+    other = house.store.get(stored.digest, Verdict).model_copy(update={"policy_digest": "sha256:" + "9" * 64})
+    house.store.put(other, kind=VERDICT, folder=old.key, status=Status.COMPLETE)
+    assert schedule_tick(house, datetime(2126, 12, 1, 4, 30, tzinfo=UTC), name="production_watch") == []
 
 
 def test_a_failed_audit_run_leaves_a_finding_and_a_tag(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

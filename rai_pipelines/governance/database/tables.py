@@ -59,6 +59,7 @@ judgements = sa.Table(  # every verdict that came to the gate
     sa.Column("binding_digest", DIGEST, nullable=False),
     sa.Column("judged_for", sa.Date(), nullable=False),
     sa.Column("month", sa.String(7), nullable=True),  # 2026-11: the month that the audit was asked for; null: the one it was made in
+    sa.Column("scope", sa.String(20), nullable=False, server_default="audit"),  # audit: a whole one; production: a look between two
     sa.Column("recorded_at", MOMENT, nullable=False),
     sa.Index("ix_judgements_model_name", "model_name", "model_version", "id"),
 )

@@ -22,7 +22,18 @@ from rai_pipelines.governance.decisions.waivers import Waiver, WaiverStanding, a
 from rai_pipelines.governance.gate.binding import Binding, identity_digests, people_excluded, submitter_known
 from rai_pipelines.governance.gate.moves import ACTOR, Moved, distrust, record_move, tell_registry
 from rai_pipelines.governance.gate.record import GateState
-from rai_pipelines.governance.gate.rows import approved_before, class_asked, keep_binding, keep_judgement, present, row_of, versions_where, write_row
+from rai_pipelines.governance.gate.rows import (
+    WHOLE_AUDIT,
+    Making,
+    approved_before,
+    class_asked,
+    keep_binding,
+    keep_judgement,
+    present,
+    row_of,
+    versions_where,
+    write_row,
+)
 from rai_pipelines.governance.gate.state import Facts, Standing, changes_by_itself_at, standing, worst_severity
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
 from rai_pipelines.policy.model import Policy
@@ -60,14 +71,14 @@ class Gatekeeper:
     clock: Callable[[], datetime] = utc_now
     published: Path | None = None  # folder with the files of published policies
 
-    def take_verdict(self, verdict: Verdict, binding: Binding, *, created_ms: int, month: str | None = None) -> Gate:
-        """Take a new verdict to the gate; what was approved of anything else is void. `month` is the one that the audit was asked for."""
+    def take_verdict(self, verdict: Verdict, binding: Binding, *, created_ms: int, made: Making = WHOLE_AUDIT) -> Gate:
+        """Take a new verdict to the gate; what was approved of anything else is void. `made` tells how the verdict came about."""
         version = ModelVersion(verdict.model_name, verdict.model_version)
         with self.engine.begin() as connection:
             now = self.ledger.lock(connection)
             keep_binding(connection, binding)
             gate = self._work_out(connection, (binding, verdict), now, created_ms=created_ms)
-            keep_judgement(connection, (verdict, gate.effective), binding, now=now, month=month)
+            keep_judgement(connection, (verdict, gate.effective), binding, now=now, made=made)
             body: dict[str, Any] = {
                 "state": gate.standing.state.value,
                 "verdict": verdict.status.value,
@@ -78,7 +89,8 @@ class Gatekeeper:
                 "model_digest": verdict.model_digest,
                 "datasheet_digest": verdict.datasheet_digest,
                 "binding": binding.digest,
-                "month": month,
+                "month": made.month,
+                "scope": made.scope,
                 "evidence": dict(sorted(binding.evidence.items())),
             }
             self.ledger.append_within(connection, Happening("gate", ACTOR, body, version.name, version.version))

@@ -29,8 +29,8 @@ class LiveMonths:
 def live_months(connection: sa.Connection, version: ModelVersion, today: date, *, own_month: str | None = None) -> LiveMonths:
     """What the gate recorded about the version until `today`.
 
-    An audit counts for the month in which it came to the gate. One that was asked for in the month before, and made up for late, counts for
-    that month too; a month further back is never made up for, whatever a run says.
+    A whole audit counts for the month in which it came to the gate, a look at production between two for none. One that was asked for in the month
+    before, and made up for late, counts for that month too; a month further back is never made up for, whatever a run says.
 
     Args:
         connection: of the governance database.
@@ -42,10 +42,12 @@ def live_months(connection: sa.Connection, version: ModelVersion, today: date, *
     audited = {month_of(today), *_made_up(own_month, month_of(today))}
     mine = judgements.c
     of_version = (mine.model_name == version.name) & (mine.model_version == version.version)
-    for row in connection.execute(sa.select(mine.recorded_at, mine.effective_status, mine.month, mine.id).where(of_version).order_by(mine.id)):
+    chosen = sa.select(mine.recorded_at, mine.effective_status, mine.month, mine.scope, mine.id)
+    for row in connection.execute(chosen.where(of_version).order_by(mine.id)):
         events.append((row.recorded_at, row.id, "compliant", row.effective_status == VerdictStatus.COMPLIANT.value))
         month = month_of(row.recorded_at.date())
-        audited |= {month, *_made_up(row.month, month)}
+        if row.scope == "audit":
+            audited |= {month, *_made_up(row.month, month)}
     moved = gate_transitions.c
     of_version = (moved.model_name == version.name) & (moved.model_version == version.version)
     for row in connection.execute(sa.select(moved.recorded_at, moved.after, moved.id).where(of_version).order_by(moved.id)):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -16,6 +17,17 @@ from rai_pipelines.governance.gate.binding import Binding
 from rai_pipelines.governance.gate.record import GateState
 from rai_pipelines.policy.verdict import Verdict
 from rai_pipelines.subjects.names import ModelVersion
+
+
+@dataclass(frozen=True)
+class Making:
+    """How a verdict came about: by a whole audit or by a look at `production` between two, and for which month (`2026-11`) it was asked for."""
+
+    month: str | None = None
+    scope: Literal["audit", "production"] = "audit"
+
+
+WHOLE_AUDIT = Making()
 
 
 def row_of(connection: sa.Connection, version: ModelVersion) -> Any:
@@ -58,8 +70,8 @@ def keep_binding(connection: sa.Connection, binding: Binding) -> None:
         connection.execute(bindings.insert().values(digest=binding.digest, content=canonical_json(binding).decode()))
 
 
-def keep_judgement(connection: sa.Connection, judged: tuple[Verdict, Verdict], binding: Binding, *, now: datetime, month: str | None = None) -> None:
-    """Keep that the verdict came to the gate, what it was after waivers, and the month that its audit was asked for."""
+def keep_judgement(connection: sa.Connection, judged: tuple[Verdict, Verdict], binding: Binding, *, now: datetime, made: Making) -> None:
+    """Keep that the verdict came to the gate, what it was after waivers, and how it was made."""
     verdict, effective = judged
     connection.execute(
         judgements.insert().values(
@@ -72,7 +84,8 @@ def keep_judgement(connection: sa.Connection, judged: tuple[Verdict, Verdict], b
             policy_digest=verdict.policy_digest,
             binding_digest=binding.digest,
             judged_for=verdict.judged_for,
-            month=month,
+            month=made.month,
+            scope=made.scope,
             recorded_at=now,
         )
     )

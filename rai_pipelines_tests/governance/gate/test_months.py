@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rai_pipelines.governance.decisions.statement import DecisionKind
 from rai_pipelines.governance.gate.months import LiveMonths, live_months, next_month
+from rai_pipelines.governance.gate.rows import WHOLE_AUDIT, Making
 from rai_pipelines.policy.verdict import VerdictStatus
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines_tests.governance.office import Office
@@ -24,10 +25,10 @@ def office(engine: sa.Engine, tmp_path: Path) -> Office:
     return Office(engine, tmp_path)
 
 
-def audited(office: Office, day: date, status: VerdictStatus = VerdictStatus.COMPLIANT, *, month: str | None = None) -> None:
+def audited(office: Office, day: date, status: VerdictStatus = VerdictStatus.COMPLIANT, *, made: Making = WHOLE_AUDIT) -> None:
     office.clock.now = datetime(day.year, day.month, day.day, 9, tzinfo=UTC)
     verdict = office.verdict(status, risk="low")
-    office.keeper.take_verdict(verdict, office.binding(verdict), created_ms=1, month=month)
+    office.keeper.take_verdict(verdict, office.binding(verdict), created_ms=1, made=made)
 
 
 def found(office: Office, today: date, own_month: str | None = None) -> LiveMonths:
@@ -51,18 +52,18 @@ def test_a_month_without_an_audit_is_missed_from_the_month_after_it_became_live(
 
 def test_a_tick_that_was_missed_and_caught_up_counts_as_done(office: Office) -> None:
     audited(office, date(2026, 8, 10))
-    audited(office, date(2026, 9, 1), month="2026-09")
+    audited(office, date(2026, 9, 1), made=Making("2026-09"))
     assert missed(office, date(2026, 11, 1)) == ["2026-10"]
     assert missed(office, date(2026, 11, 1), own_month="2026-10") == [], "the audit at hand is the one that makes up for it"
-    audited(office, date(2026, 11, 1), month="2026-10")
+    audited(office, date(2026, 11, 1), made=Making("2026-10"))
     assert missed(office, date(2026, 12, 1)) == []
 
 
 def test_no_run_makes_up_for_a_month_that_is_long_over(office: Office) -> None:
     audited(office, date(2026, 8, 10))
-    audited(office, date(2026, 12, 1), month="2026-09")
+    audited(office, date(2026, 12, 1), made=Making("2026-09"))
     assert missed(office, date(2026, 12, 2), own_month="2026-10") == ["2026-09", "2026-10", "2026-11"]
-    audited(office, date(2026, 12, 3), month="2027-04")
+    audited(office, date(2026, 12, 3), made=Making("2027-04"))
     assert "2027-04" not in found(office, date(2026, 12, 4)).audited
 
 
@@ -94,3 +95,10 @@ def test_months_follow_one_another(day: date) -> None:
     after = next_month(f"{day:%Y-%m}")
     first = date(int(after[:4]), int(after[5:]), 1)
     assert 1 <= (first - day).days <= 31 and first.day == 1
+
+
+def test_a_look_at_production_between_two_audits_is_no_audit_of_its_month(office: Office) -> None:
+    audited(office, date(2026, 9, 1))
+    audited(office, date(2026, 10, 15), made=Making(scope="production"))
+    audited(office, date(2026, 11, 2))
+    assert missed(office, date(2026, 12, 5)) == ["2026-10"]

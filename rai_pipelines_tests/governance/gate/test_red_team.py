@@ -21,6 +21,7 @@ from rai_pipelines.governance.gate.bypass import watch_pointers
 from rai_pipelines.governance.gate.keeper import Gate
 from rai_pipelines.governance.gate.record import GateState
 from rai_pipelines.governance.gate.registry_sync import sync_registry
+from rai_pipelines.governance.gate.rows import Making
 from rai_pipelines.policy.verdict import VerdictStatus
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 from rai_pipelines.subjects.names import ModelVersion
@@ -189,7 +190,7 @@ def test_months_cannot_be_made_up_for_by_the_tag_of_a_run(office: Office) -> Non
     office.audited(risk="low")
     office.clock.advance(days=90)
     verdict = office.verdict(risk="low")
-    office.keeper.take_verdict(verdict, office.binding(verdict), created_ms=1, month="2027-01")
+    office.keeper.take_verdict(verdict, office.binding(verdict), created_ms=1, made=Making(month="2027-01"))
     with office.engine.connect() as connection:
         found = live_months(connection, VERSION, date(2027, 3, 20), own_month="2027-01")
     assert set(found.live) - set(found.audited) == {"2027-01", "2027-02"}

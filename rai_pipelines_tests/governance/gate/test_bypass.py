@@ -14,6 +14,8 @@ from rai_pipelines.governance.database.engine import make_engine, upgrade
 from rai_pipelines.governance.database.tables import bypasses
 from rai_pipelines.governance.database.tables import cases as cases_table
 from rai_pipelines.governance.gate.bypass import watch_pointers
+from rai_pipelines.governance.gate.record import GateState
+from rai_pipelines.policy.verdict import VerdictStatus
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines_tests.governance.office import Office
@@ -108,3 +110,16 @@ def test_a_registry_that_is_down_changes_nothing(office: Office) -> None:
     with pytest.raises(RegistryUnavailable):
         watch_pointers(office.keeper, MlflowRegistry("http://127.0.0.1:9"))
     assert list(office.keeper.ledger.entries()) == []
+
+
+def test_a_version_in_use_whose_verdict_gets_worse_gives_way_to_the_last_one_that_is_still_approved(office: Office, registry: MlflowRegistry) -> None:
+    office.policy = office.policy_with({"bypass": "enforce"})
+    for number in ("1", "2"):
+        office.approve(office.audited(version=number), "validator", "risk-owner")
+    registry.set_alias("champion", version("2"))
+    assert watch_pointers(office.keeper, registry) == []
+    gate = office.audited(VerdictStatus.NON_COMPLIANT, version="2")
+    assert gate.standing.state is GateState.REVOKED
+    (found,) = watch_pointers(office.keeper, registry)
+    assert found.why == "is revoked" and registry.aliases("loans")["champion"] == "1"
+    assert watch_pointers(office.keeper, registry) == [], "what is in use now is approved"

@@ -146,6 +146,8 @@ def open_statement(
         opened = Envelope.from_dict({**envelope, "signatures": [dict(item) for item in envelope["signatures"]]})
         if opened.payload_type != STATEMENT_TYPE:
             raise KeyProblem(f"holds {opened.payload_type!r}, not a statement", where="signed envelope")
+        if opened.to_dict()["payload"] != envelope["payload"]:  # Base64 can be written in several ways, and decisions are told apart by theirs
+            raise KeyProblem("writes what was signed in another way than signers do", where="signed envelope", hint="Treat it as forged")
         accepted = opened.verify(list(keys), threshold)
         statement: dict[str, Any] = json.loads(opened.payload)
     except VerificationError as error:

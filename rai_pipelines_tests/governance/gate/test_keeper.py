@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from rai_pipelines.errors import DecisionRefused, EvidenceError
-from rai_pipelines.governance.decisions.statement import DecisionKind, Words
+from rai_pipelines.governance.decisions.statement import DecisionKind, SignedDecision, Words
 from rai_pipelines.governance.gate.record import GateState
 from rai_pipelines.governance.keys import make_key
 from rai_pipelines.governance.outbox import waiting
@@ -67,6 +68,13 @@ def test_a_second_key_does_not_make_a_second_person(office: Office) -> None:
     gate = office.audited()
     with pytest.raises(DecisionRefused, match="submitted or owns"):
         office.approve(gate, "submitter", key="submitter-second")
+
+
+@pytest.mark.parametrize("spelling", ["SUBMITTER", " submitter", "submitter@example.org"])
+def test_another_spelling_of_ones_own_name_approves_nothing(office: Office, spelling: str) -> None:
+    gate = office.audited()
+    with pytest.raises(DecisionRefused, match="not this person's"):
+        office.approve(gate, spelling, key="submitter")
 
 
 def test_a_key_that_belongs_to_nobody_or_to_somebody_else_is_refused(office: Office) -> None:
@@ -130,6 +138,22 @@ def test_the_same_decision_handed_in_twice_is_one_decision(office: Office) -> No
     office.keeper.decide(signed, WORDS)
     office.keeper.decide(signed, WORDS)
     assert len(office.keeper.decisions_on(gate.binding)) == 1
+
+
+def test_the_same_decision_in_another_writing_of_its_envelope_is_refused(office: Office) -> None:
+    gate = office.audited()
+    signed = next(
+        one for one in iter(lambda: office.signed("validator", DecisionKind.APPROVE, gate.binding), None) if _rewritten(one) != one.envelope
+    )
+    office.keeper.decide(signed, WORDS)
+    with pytest.raises(DecisionRefused, match="in another way than signers do"):
+        office.keeper.decide(replace(signed, envelope=_rewritten(signed)), WORDS)
+
+
+def _rewritten(signed: SignedDecision) -> dict[str, Any]:
+    """The envelope with the other alphabet of Base64 and other bits in its padding: what is signed stays the same."""
+    payload = str(signed.envelope["payload"]).translate(str.maketrans("+/", "-_"))
+    return {**signed.envelope, "payload": f"{payload[:-2]}{chr(ord(payload[-2]) + 1)}=" if payload.endswith("=") else payload}
 
 
 def test_words_that_were_not_signed_are_refused(office: Office) -> None:

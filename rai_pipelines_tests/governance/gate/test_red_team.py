@@ -70,6 +70,13 @@ def test_a_reviewer_who_writes_rows_signs_in_no_role_that_they_do_not_hold(offic
     assert "was made as risk_owner, which this person is not" in found.standing.reason
 
 
+def test_a_reviewer_who_writes_rows_is_not_two_people_by_another_spelling(office: Office) -> None:
+    office.policy = office.policy_with({"high": {"quorum": {"people": 2, "roles": ["validator"]}}})
+    gate = office.approve(office.audited(), "validator")
+    inserted(office, office.signed("Validator", DecisionKind.APPROVE, gate.binding, key="validator"))
+    assert state(office, gate) is GateState.AWAITING_REVIEW
+
+
 def test_a_retired_key_signs_nothing_that_is_dated_back(office: Office) -> None:
     gate = office.approve(office.audited(), "validator")
     day = office.clock.now

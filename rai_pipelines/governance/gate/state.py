@@ -52,7 +52,7 @@ def standing(facts: Facts) -> Standing:
         if facts.before in (GateState.APPROVED, GateState.REVOKED):
             return Standing(GateState.REVOKED, "It no longer meets the policy")
         return Standing(GateState.AUDITED, "It does not meet the policy")
-    if any(item.decision.kind is DecisionKind.REJECT for item in later):
+    if any(item.decision.kind is DecisionKind.REJECT for item in facts.decisions):  # taking approvals back takes no rejection back
         return Standing(GateState.REJECTED, "A reviewer rejected it")
     rules = facts.rules.of_risk(facts.risk_class)
     if facts.effective is VerdictStatus.COMPLIANT and rules.compliant == "approve" and not revoked:

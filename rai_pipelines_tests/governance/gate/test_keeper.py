@@ -173,6 +173,12 @@ def test_a_rejection_stands_against_approvals_and_dissent_is_kept(office: Office
     assert (kept[0][0].decision.kind, kept[0][1]) == (DecisionKind.COMMENT, dissent)
 
 
+def test_who_takes_approvals_back_takes_no_rejection_back(office: Office) -> None:
+    gate = office.decide("second-validator", DecisionKind.REJECT, office.audited())
+    office.decide("submitter", DecisionKind.REVOKE, gate)
+    assert office.approve(gate, "validator", "risk-owner").standing.state is GateState.REJECTED
+
+
 def test_an_approval_is_revoked_and_has_to_be_given_again(office: Office) -> None:
     gate = office.approve(office.audited(), "validator", "risk-owner")
     gate = office.decide("owner", DecisionKind.REVOKE, gate)  # who owns it may always take it back

@@ -268,7 +268,7 @@ class Gatekeeper:
             )
         )
         if asked != verdict.risk_class and found.state is not GateState.APPROVED:
-            why = f"It declares risk class {verdict.risk_class}, and the version approved before it {asked}: people decide as for {asked}"
+            why = f"It declares risk class {verdict.risk_class}, and what was approved before {asked}: people decide as for {asked}"
             found = Standing(found.state, f"{found.reason}. {why}", found.approved_until)
         if decided.problems:
             found = Standing(found.state, f"{found.reason}. Not counted: {'; '.join(decided.problems[:3])}", found.approved_until)

@@ -96,17 +96,31 @@ def approved_before(connection: sa.Connection, version: ModelVersion) -> str | N
 
 
 def class_asked(connection: sa.Connection, version: ModelVersion, declared: str, *, created_ms: int) -> str:
-    """The risk class by whose rules people decide: the declared one, or that of the version approved last before it, where that is higher.
+    """The risk class by whose rules people decide: the highest of the declared one, that under which the version itself was approved last, and that
+    under which the version before it was.
 
-    The owner declares the class: a lower one takes effect when those have approved it who approved the version before.
+    The owner declares the class: a lower one takes effect when those have approved it who approved what was there before.
     """
     moved = gate_transitions.c
     approved = sa.select(moved.id).where(
         moved.model_name == gates.c.model_name, moved.model_version == gates.c.model_version, moved.after == GateState.APPROVED.value
     )
-    chosen = sa.select(gates.c.risk_class).where(gates.c.model_name == version.name, gates.c.created_ms < created_ms, approved.exists())
+    chosen = sa.select(gates.c.model_version).where(gates.c.model_name == version.name, gates.c.created_ms < created_ms, approved.exists())
     before = connection.execute(chosen.order_by(gates.c.created_ms.desc()).limit(1)).scalar()
-    return declared if before is None or _rank(before) <= _rank(declared) else str(before)
+    earlier = [version] if before is None else [version, ModelVersion(version.name, str(before))]
+    return max([declared, *(found for one in earlier if (found := _class_approved(connection, one)) is not None)], key=_rank)
+
+
+def _class_approved(connection: sa.Connection, version: ModelVersion) -> str | None:
+    """The class that the version declared when it last was approved: what it declares today, its owner may have changed since."""
+    judged = judgements.c
+    mine = (
+        (judged.model_name == version.name)
+        & (judged.model_version == version.version)
+        & (judged.binding_digest == approved_before(connection, version))
+    )
+    found = connection.execute(sa.select(judged.risk_class).where(mine).order_by(judged.id.desc()).limit(1)).scalar()
+    return None if found is None else str(found)
 
 
 def _rank(risk_class: str) -> int:

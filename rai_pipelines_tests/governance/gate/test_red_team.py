@@ -179,7 +179,7 @@ def test_a_lower_risk_class_than_before_is_decided_by_those_who_decided_before(o
     office.approve(office.audited(version="1"), "validator", "risk-owner")
     lower = office.audited(version="2", risk="low")
     assert lower.standing.state is GateState.AWAITING_REVIEW
-    assert "It declares risk class low, and the version approved before it high" in lower.standing.reason
+    assert "It declares risk class low, and what was approved before high" in lower.standing.reason
     assert office.approve(lower, "validator", "risk-owner").standing.state is GateState.APPROVED
     assert office.audited(version="3", risk="low").standing.state is GateState.APPROVED, "they have approved the lower class"
 
@@ -188,6 +188,14 @@ def test_taking_the_version_before_back_does_not_open_the_way_to_a_lower_class(o
     gate = office.approve(office.audited(version="1"), "validator", "risk-owner")
     office.decide("owner", DecisionKind.REVOKE, gate)
     assert office.audited(version="2", risk="low").standing.state is GateState.AWAITING_REVIEW
+
+
+def test_an_approved_version_that_is_declared_lower_afterwards_is_decided_by_those_who_approved_it(office: Office) -> None:
+    office.approve(office.audited(version="1"), "validator", "risk-owner")
+    lower = office.audited(version="1", risk="low", datasheet_digest="sha256:" + "2" * 64)
+    assert lower.standing.state is GateState.AWAITING_REVIEW
+    assert office.audited(version="2", risk="low").standing.state is GateState.AWAITING_REVIEW, "nor does the next one get through by it"
+    assert office.approve(lower, "validator", "risk-owner").standing.state is GateState.APPROVED
 
 
 def test_months_cannot_be_made_up_for_by_the_tag_of_a_run(office: Office) -> None:

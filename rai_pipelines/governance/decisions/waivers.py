@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Literal
 
@@ -95,6 +95,13 @@ def waivers_of(
             signed = book.about(connection, waiver.digest).of(DecisionKind.WAIVE)
             found.append(WaiverStanding(waiver, signed, _problem(waiver, signed, rules, excluded, today)))
     return found
+
+
+def in_effect_at(standings: Sequence[WaiverStanding], rules: WaiverRules, excluded: frozenset[str], moment: datetime) -> list[WaiverStanding]:
+    """Those that counted at an earlier moment: signed by the quorum until then, and not over."""
+    found = [replace(item, signatures=tuple(kept for kept in item.signatures if kept.recorded_at <= moment)) for item in standings]
+    worth = [replace(item, problem=_problem(item.waiver, item.signatures, rules, excluded, moment.date())) for item in found]
+    return [item for item in worth if item.active]
 
 
 def apply_waivers(verdict: Verdict, policy: Policy, standings: Sequence[WaiverStanding]) -> Verdict:

@@ -23,6 +23,7 @@ from rai_pipelines.governance.gate.binding import Binding, identity_digests, peo
 from rai_pipelines.governance.gate.moves import ACTOR, Moved, distrust, record_move, tell_registry
 from rai_pipelines.governance.gate.record import GateState
 from rai_pipelines.governance.gate.rows import approved_before, class_asked, keep_binding, keep_judgement, present, row_of, versions_where, write_row
+from rai_pipelines.governance.gate.said_before import SaidBefore
 from rai_pipelines.governance.gate.state import Facts, Standing, changes_by_itself_at, standing, worst_severity
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
 from rai_pipelines.policy.model import Policy
@@ -252,6 +253,7 @@ class Gatekeeper:
         made_ms = created_ms if created_ms is not None else row.created_ms
         asked = class_asked(connection, version, verdict.risk_class, created_ms=made_ms)
         decided = self.book.about(connection, binding.digest)
+        before = SaidBefore(connection, self.book, self.store, self.policy, effective, excluded)
         found = standing(
             Facts(
                 effective=effective.status,
@@ -265,6 +267,8 @@ class Gatekeeper:
                 stale=stale,
                 before=None if row is None else GateState(row.state),
                 approved_binding=approved_before(connection, version),
+                refused_last=rules.of_risk(asked).compliant == "approve" and before.refused_last(),
+                outgrown=before.outgrown(decided.valid, waived),
             )
         )
         if asked != verdict.risk_class and found.state is not GateState.APPROVED:

@@ -30,6 +30,8 @@ class Facts:
     stale: str | None = None  # why the verdict is not about today's policy
     before: GateState | None = None
     approved_binding: str | None = None  # what was approved when it last was
+    refused_last: bool = False  # the last word of people about this version, whatever it was bound to then, was no
+    outgrown: frozenset[str] = frozenset()  # ids of approvals that were given on a better verdict than this one
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def standing(facts: Facts) -> Standing:
     if any(item.decision.kind is DecisionKind.REJECT for item in facts.decisions):  # taking approvals back takes no rejection back
         return Standing(GateState.REJECTED, "A reviewer rejected it")
     rules = facts.rules.of_risk(facts.risk_class)
-    if facts.effective is VerdictStatus.COMPLIANT and rules.compliant == "approve" and not revoked:
+    if facts.effective is VerdictStatus.COMPLIANT and rules.compliant == "approve" and not revoked and not facts.refused_last:
         return Standing(GateState.APPROVED, f"Compliant, and the policy approves models of risk class {facts.risk_class} by itself")
     return _by_people(facts, later, rules.quorum, revoked=bool(revoked))
 
@@ -66,11 +68,14 @@ def _by_people(facts: Facts, decisions: Sequence[Kept], quorum: Quorum, *, revok
         return Standing(GateState.AWAITING_REVIEW, reason)
     approvals = newest_of_each([item for item in decisions if item.decision.kind is DecisionKind.APPROVE], excluded=facts.excluded)
     lasting = timedelta(days=facts.rules.approval_days_max)
-    fresh = [item for item in approvals if facts.now < item.recorded_at + lasting]
+    dated = [item for item in approvals if facts.now < item.recorded_at + lasting]
+    fresh = [item for item in dated if item.id not in facts.outgrown]
     missing = missing_of(quorum, fresh)
     if missing is None:
         until = min(item.recorded_at for item in fresh) + lasting
         return Standing(GateState.APPROVED, f"Approved by {len(fresh)} of {quorum.people} people", until)
+    if missing_of(quorum, dated) is None:
+        return Standing(GateState.REVOKED, f"The verdict is worse than the one that was approved; waits for {missing}")
     if missing_of(quorum, approvals) is None:
         return Standing(GateState.EXPIRED, f"The approval is older than {facts.rules.approval_days_max} days; waits for {missing}")
     if revoked:

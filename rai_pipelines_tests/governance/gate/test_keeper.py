@@ -121,6 +121,50 @@ def test_evidence_of_production_can_change_without_voiding_an_approval_and_a_wor
     assert office.audited().standing.state is GateState.APPROVED, "the same binding complies again, and its approvals are about it"
 
 
+def test_a_verdict_that_needs_review_again_revokes_the_approval_of_a_compliant_one(office: Office) -> None:
+    office.approve(office.audited(), "validator", "risk-owner")
+    office.clock.advance(days=30)
+    gate = office.audited(VerdictStatus.NEEDS_REVIEW)
+    assert (gate.standing.state, gate.standing.reason) == (
+        GateState.REVOKED,
+        "The verdict is worse than the one that was approved; waits for somebody as validator and somebody as risk_owner",
+    )
+    office.clock.advance(minutes=1)
+    assert office.keeper.look(VERSION).standing.state is GateState.REVOKED
+    assert office.approve(gate, "validator", "risk-owner").standing.state is GateState.APPROVED, "they have seen what needs review"
+    office.clock.advance(days=30)
+    assert office.audited(VerdictStatus.NEEDS_REVIEW).standing.state is GateState.APPROVED, "it got no worse"
+
+
+def test_a_waiver_that_ends_takes_the_approval_with_it_where_the_verdict_needs_review_without_it(office: Office) -> None:
+    asking = _asking_control(office)
+    failing(office, asking, status=VerdictStatus.NEEDS_REVIEW)
+    office.clock.advance(minutes=1)
+    office.waive(office.waiver(asking), "officer", "risk-owner")
+    office.clock.advance(minutes=1)
+    gate = office.approve(office.keeper.look(VERSION), "validator", "risk-owner")
+    assert (gate.effective.status, gate.standing.state) == (VerdictStatus.COMPLIANT, GateState.APPROVED)
+    office.clock.advance(days=21)
+    (moved,) = office.keeper.sweep()
+    assert moved.standing.state is GateState.REVOKED and "worse than the one that was approved" in moved.standing.reason
+    assert office.approve(office.keeper.look(VERSION), "validator", "risk-owner").standing.state is GateState.APPROVED
+
+
+def _asking_control(office: Office) -> str:
+    return next(control.id for control in office.policy.on(office.clock.now.date()) if not control.severity.blocks)
+
+
+def test_what_people_refused_last_is_approved_by_people_and_not_by_the_policy(office: Office) -> None:
+    for number, kind in (("1", DecisionKind.REJECT), ("2", DecisionKind.REVOKE)):
+        office.decide("validator", kind, office.audited(version=number, risk="low"))
+        changed = office.audited(version=number, risk="low", datasheet_digest="sha256:" + "2" * 64)
+        assert changed.standing.state is GateState.AWAITING_REVIEW
+        assert office.approve(changed, "validator").standing.state is GateState.APPROVED
+        assert office.audited(version=number, risk="low").standing.state is not GateState.APPROVED, "what was refused stays so"
+        again = office.audited(version=number, risk="low", datasheet_digest="sha256:" + "3" * 64)
+        assert again.standing.reason.startswith("Compliant, and the policy approves"), "people have said yes since"
+
+
 def test_an_approval_of_one_version_cannot_be_replayed_on_another(office: Office) -> None:
     first, second = office.audited(version="1"), office.audited(version="2")
     stolen = office.signed("validator", DecisionKind.APPROVE, first.binding)
@@ -373,14 +417,14 @@ def test_what_the_registry_has_to_be_told_is_in_the_outbox_with_the_decision(off
     assert (message.kind, message.key) == ("registry", "loans")
 
 
-def failing(office: Office, control: str, *, version: str = "1") -> Any:
+def failing(office: Office, control: str, *, version: str = "1", status: VerdictStatus = VerdictStatus.NON_COMPLIANT) -> Any:
     """A version at the gate for which that control failed and every other one passed."""
-    verdict = office.verdict(VerdictStatus.NON_COMPLIANT, version=version)
+    verdict = office.verdict(status, version=version)
     findings = tuple(
         item.model_copy(update={"status": FindingStatus.FAIL if item.control == control else FindingStatus.PASS, "reason": "as the test wants"})
         for item in verdict.findings
     )
-    return office.audited(VerdictStatus.NON_COMPLIANT, version=version, findings=findings)
+    return office.audited(status, version=version, findings=findings)
 
 
 def test_the_database_role_of_sqlite_cannot_be_told_to_forget(office: Office) -> None:

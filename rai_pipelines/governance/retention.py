@@ -17,6 +17,7 @@ from rai_pipelines.governance.database.tables import decisions, legal_holds, out
 from rai_pipelines.governance.decisions.statement import Decision
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
 from rai_pipelines.policy.retention_rules import RetentionRules
+from rai_pipelines.subjects.names import folder_of
 
 ACTOR = "system:retention"
 EVERY_MODEL = "*"
@@ -99,7 +100,7 @@ class Keeper:
         return found
 
     def _documents(self, until: datetime, held: frozenset[str]) -> Deleted:
-        receipts, objects = self.store.purge(until, held=held)
+        receipts, objects = self.store.purge(until, held=frozenset(folder_of(name) for name in held))
         with self.engine.begin() as connection:
             kept = connection.execute(sa.select(decisions.c.envelope, decisions.c.model_name, decisions.c.recorded_at)).all()
             young = {_words(row.envelope) for row in kept if row.recorded_at >= until or row.model_name in held}

@@ -30,11 +30,11 @@ def keeper_of(office: Office, **rules: int) -> Keeper:
     return Keeper(office.engine, office.store, RetentionRules(**rules), office.clock)
 
 
-def stored(office: Office, seed: int, when: datetime) -> str:
-    """Evidence about loans/1 that was stored at that time."""
-    made = evidence("bias_assessment", seed=seed, model_name="loans", model_version="1")
-    office.store.put(made, kind="bias_assessment", folder="loans/1", status=Status.COMPLETE)
-    path = office.folder / "evidence" / "history" / "loans" / "1.jsonl"
+def stored(office: Office, seed: int, when: datetime, *, model: str = "loans") -> str:
+    """Evidence about version 1 of a model that was stored at that time."""
+    made, key = evidence("bias_assessment", seed=seed, model_name=model, model_version="1"), ModelVersion(model, "1").key
+    office.store.put(made, kind="bias_assessment", folder=key, status=Status.COMPLETE)
+    path = office.folder / "evidence" / "history" / f"{key}.jsonl"
     lines = path.read_text().splitlines()
     stamp = lines[-1].split('"recorded_at":"')[1].split('"')[0]
     lines[-1] = lines[-1].replace(stamp, when.isoformat(timespec="milliseconds"))
@@ -89,6 +89,18 @@ def test_what_is_held_stays_until_the_hold_is_lifted(office: Office) -> None:
         keeper.lift("loans")
     kinds = [entry.kind for entry in office.keeper.ledger.entries()]
     assert kinds == ["legal_hold"] * 4 + ["records_deleted"]
+
+
+@pytest.mark.parametrize("model", ["credit loans", "team/loans", "Kredit-Prüfung", ".hidden"])
+def test_a_hold_is_about_the_model_whatever_letters_its_name_has(office: Office, model: str) -> None:
+    for seed in (1, 2):
+        stored(office, seed, START, model=model)
+    keeper = keeper_of(office)
+    keeper.hold(model, "proceedings 4711")
+    office.clock.now = START.replace(year=2040)
+    assert keeper.delete("document") == Deleted()
+    keeper.lift(model)
+    assert keeper.delete("document").receipts == 1
 
 
 def test_the_words_of_a_decision_go_and_its_signature_still_verifies(office: Office) -> None:

@@ -15,6 +15,7 @@ from rai_pipelines.governance.database.engine import reading
 from rai_pipelines.governance.database.tables import bypasses, gates
 from rai_pipelines.governance.gate.keeper import Gatekeeper
 from rai_pipelines.governance.gate.record import GateState
+from rai_pipelines.governance.gate.registry_sync import is_registered
 from rai_pipelines.governance.ledger.storage import Happening
 from rai_pipelines.policy.model import Severity
 from rai_pipelines.subjects.names import ModelVersion
@@ -127,10 +128,9 @@ def _put_back(keeper: Gatekeeper, registry: ModelRegistry, pointer: LivePointer)
 
 
 def _newest_approved(keeper: Gatekeeper, registry: ModelRegistry, name: str) -> str | None:
-    """The newest version of the model that is approved, worked out anew."""
-    while True:
-        with reading(keeper.engine) as connection:
-            chosen = sa.select(gates.c.model_version).where(gates.c.model_name == name, gates.c.state == GateState.APPROVED.value)
-            target = connection.execute(chosen.order_by(gates.c.created_ms.desc(), gates.c.model_version.desc()).limit(1)).scalar()
-        if target is None or keeper.settled(ModelVersion(name, str(target)), registry) is GateState.APPROVED:
-            return None if target is None else str(target)
+    """The newest version of the model that is approved, worked out anew, and that the registry still has."""
+    chosen = sa.select(gates.c.model_version).where(gates.c.model_name == name, gates.c.state == GateState.APPROVED.value)
+    with reading(keeper.engine) as connection:
+        numbers = connection.execute(chosen.order_by(gates.c.created_ms.desc(), gates.c.model_version.desc())).scalars().all()
+    approved = (number for number in numbers if keeper.settled(ModelVersion(name, number), registry) is GateState.APPROVED)
+    return next((number for number in approved if is_registered(registry, ModelVersion(name, number))), None)

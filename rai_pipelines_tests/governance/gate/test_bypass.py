@@ -95,6 +95,17 @@ def test_where_the_policy_enforces_the_alias_goes_back_to_the_approved_version_o
     assert undone == [None, "1"]
 
 
+def test_no_alias_goes_back_to_an_approved_version_that_was_deleted_in_the_registry(office: Office, registry: MlflowRegistry) -> None:
+    office.policy = office.policy_with({"bypass": "enforce"})
+    registry.register("loans", office.folder / "evidence")
+    for number in ("1", "2"):
+        office.approve(office.audited(version=number), "validator", "risk-owner")
+    registry._client().delete_model_version("loans", "2")
+    registry.set_alias("champion", version("3"))
+    watch_pointers(office.keeper, registry)
+    assert registry.aliases("loans")["champion"] == "1"
+
+
 def test_an_approval_that_expires_makes_the_version_in_use_a_bypass(office: Office, registry: MlflowRegistry) -> None:
     office.approve(office.audited(), "validator", "risk-owner")
     registry.set_alias("champion", version("1"))

@@ -24,7 +24,7 @@ from rai_pipelines.governance.gate.moves import ACTOR, Moved, distrust, record_m
 from rai_pipelines.governance.gate.record import GateState
 from rai_pipelines.governance.gate.rows import approved_before, class_asked, keep_binding, keep_judgement, present, row_of, versions_where, write_row
 from rai_pipelines.governance.gate.said_before import SaidBefore
-from rai_pipelines.governance.gate.state import Facts, Standing, changes_by_itself_at, standing, worst_severity
+from rai_pipelines.governance.gate.state import Facts, Standing, changes_by_itself_at, standing, why_stale, worst_severity
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.verdict import Verdict
@@ -244,12 +244,7 @@ class Gatekeeper:
         waived = waivers_of(connection, self.book, rules.waiver, model_name=version.name, excluded=excluded, today=today)
         effective = apply_waivers(verdict, self.policy, waived)
         ends = [item.waiver.until for item in waived if item.active and item.waiver.covers(version.name, version.version)]
-        stale = None
-        stands = self.policy_standing(connection, today)
-        if stands.problem is not None:
-            stale = f"The policy in force approves nothing. {stands.problem}"
-        elif verdict.policy_digest != self.policy.digest:
-            stale = f"It was judged under {verdict.policy}, and the policy in force is another one ({self.policy.label}); audit it again"
+        stale = why_stale(verdict, self.policy, self.policy_standing(connection, today))
         made_ms = created_ms if created_ms is not None else row.created_ms
         asked = class_asked(connection, version, verdict.risk_class, created_ms=made_ms)
         decided = self.book.about(connection, binding.digest)

@@ -10,9 +10,10 @@ from rai_pipelines.governance.decisions.quorum import missing_of, newest_of_each
 from rai_pipelines.governance.decisions.statement import DecisionKind
 from rai_pipelines.governance.decisions.store import Kept
 from rai_pipelines.governance.gate.record import GateState
-from rai_pipelines.policy.model import Severity
+from rai_pipelines.policy.model import Policy, Severity
 from rai_pipelines.policy.release_rules import Quorum, ReleaseRules
 from rai_pipelines.policy.verdict import Verdict, VerdictStatus
+from rai_pipelines.policy.versions.standing import PolicyStanding, PolicyStatus
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,17 @@ def _by_people(facts: Facts, decisions: Sequence[Kept], quorum: Quorum, *, revok
     changed = facts.approved_binding is not None and facts.approved_binding != facts.binding
     why = "What was approved has changed; waits for" if changed else "Waits for"
     return Standing(GateState.AWAITING_REVIEW, f"{why} {missing}")
+
+
+def why_stale(verdict: Verdict, policy: Policy, stands: PolicyStanding) -> str | None:
+    """Why the verdict says nothing about `policy`, the one in force, which `stands` so; None when it does."""
+    if stands.problem is not None:
+        return f"The policy in force approves nothing. {stands.problem}"
+    if verdict.policy_digest != policy.digest:
+        return f"It was judged under {verdict.policy}, and the policy in force is another one ({policy.label}); audit it again"
+    if verdict.policy_status is PolicyStatus.PUBLISHED and stands.status is not PolicyStatus.PUBLISHED:
+        return f"It was judged under {policy.label} as published, and no publication of it is left; verify an export of the ledger"
+    return None
 
 
 def worst_severity(effective: Verdict) -> str:

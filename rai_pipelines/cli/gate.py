@@ -12,7 +12,7 @@ from rai_pipelines.cli.outputs import GateOutput
 
 if TYPE_CHECKING:
     from rai_pipelines.audit import Auditor
-    from rai_pipelines.governance.gate.binding import Binding
+    from rai_pipelines.governance.gate.keeper import Gate
     from rai_pipelines.subjects.names import ModelVersion
 
 EXIT_RELEASE, EXIT_BLOCK, EXIT_HOLD = 0, 1, 2
@@ -47,7 +47,7 @@ def gate(version: Version, junit: Junit = None, sarif: Sarif = None, as_json: As
     with open_gatekeeper(auditor) as keeper:
         found = keeper.look(subject)
         record = read_record(keeper.engine, subject)
-    problem = changed_since(auditor, subject, found.binding)
+    problem = changed_since(auditor, subject, found)
     if junit is not None:
         write_atomically(junit, junit_report(record, found.effective, problem).encode())
     if sarif is not None:
@@ -61,7 +61,7 @@ def gate(version: Version, junit: Junit = None, sarif: Sarif = None, as_json: As
     raise typer.Exit({ReleaseDecision.RELEASE: EXIT_RELEASE, ReleaseDecision.BLOCK: EXIT_BLOCK, ReleaseDecision.HOLD: EXIT_HOLD}[decision])
 
 
-def changed_since(auditor: Auditor, version: ModelVersion, binding: Binding) -> str | None:
+def changed_since(auditor: Auditor, version: ModelVersion, gate: Gate) -> str | None:
     """Why what the registry and the evidence store hold now is not what came to the gate; None when it is.
 
     The whole binding is made again, with who submitted and owns the version: a row of the database that says otherwise gives no leave.
@@ -69,15 +69,18 @@ def changed_since(auditor: Auditor, version: ModelVersion, binding: Binding) -> 
     from rai_pipelines.errors import EvidenceError
     from rai_pipelines.release import binding_of, require_verdict
 
-    subject = auditor.context(version).subject
+    subject, binding = auditor.context(version).subject, gate.binding
     if subject.model_digest != binding.model_digest:
         return "The model files in the registry are not those that were judged"
     if subject.datasheet.digest != binding.datasheet_digest:
         return "The datasheet is not the one that was judged"
     try:
-        made = binding_of(auditor, version, require_verdict(auditor, version))
+        newest = require_verdict(auditor, version)
+        made = binding_of(auditor, version, newest)
     except EvidenceError as error:
         return f"What was judged cannot be read: {error}"
+    if newest.digest != gate.measured.digest:
+        return f"A newer verdict ({newest.status.value}) has not come to the gate: the audit did not end; run: rai audit {version}"
     if made.digest != binding.digest:
         return "The evidence, or who submitted or owns the version, is not what came to the gate"
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -187,6 +188,33 @@ def test_every_change_to_the_entries_is_found(change: str) -> None:
     found = verified(CHANGES[change](lines), envelope)
     assert not found.holds
     assert found.problems
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n", "100000000000000000000000"),
+        ("n", "NaN"),
+        ("recorded_at", "1764579600"),
+        ("recorded_at", '"2026-12-01T09:00:01Z"'),
+        ("recorded_at", '"2026-12-01T09:00:01.000000"'),
+        ("recorded_at", '"2026-12-01T10:00:01.000000+01:00"'),
+        ("sequence", "true"),
+        ("sequence", '"1"'),
+    ],
+)
+def test_an_entry_in_another_writing_of_the_same_is_no_entry(name: str, value: str) -> None:
+    (line,) = chain(1)
+    written = re.sub(rf'"{name}":("[^"]*"|\d+)', f'"{name}":{value}', line)
+    assert written != line
+    with pytest.raises(LedgerError, match=r"is written otherwise|not readable|canonical"):
+        read_entry(written)
+
+
+def test_an_entry_that_leaves_out_what_is_nothing_is_no_entry() -> None:
+    (line,) = chain(1)
+    with pytest.raises(LedgerError, match="is written otherwise"):
+        read_entry(line.replace('"retention":"document",', ""))
 
 
 def test_a_checkpoint_by_another_key_or_with_another_content_is_forged() -> None:

@@ -10,11 +10,12 @@ from typing import Literal
 import sqlalchemy as sa
 from pydantic import Field, ValidationError
 
+from rai_pipelines.errors import DecisionRefused
 from rai_pipelines.evidence.canonical import canonical_json, digest_of
 from rai_pipelines.evidence.model import Record
 from rai_pipelines.governance.database.tables import waivers
 from rai_pipelines.governance.decisions.quorum import missing_of, newest_of_each
-from rai_pipelines.governance.decisions.statement import DecisionKind
+from rai_pipelines.governance.decisions.statement import Decision, DecisionKind
 from rai_pipelines.governance.decisions.store import DecisionBook, Kept
 from rai_pipelines.governance.ledger.entry import Digest
 from rai_pipelines.policy.findings import Finding, FindingStatus
@@ -73,6 +74,18 @@ def propose_waiver(connection: sa.Connection, waiver: Waiver) -> None:
                 content=canonical_json(waiver).decode(),
             )
         )
+
+
+def require_about(waiver: Waiver, decision: Decision, where: str) -> None:
+    """Refuse what is no signature under `waiver`.
+
+    Raises:
+        DecisionRefused: it is about something else, or names another scope.
+    """
+    if decision.subject != waiver.digest or decision.kind is not DecisionKind.WAIVE:
+        raise DecisionRefused("the signature is about something else", where=where, hint="Sign the waiver as it is")
+    if (decision.model_name, decision.model_version) != (waiver.model_name, waiver.model_version):
+        raise DecisionRefused("the signature names another scope than the waiver", where=where, hint="Sign the waiver as it is")
 
 
 def find_waiver(connection: sa.Connection, digest: str) -> Waiver | None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 
 from rai_pipelines.errors import EvidenceError
 from rai_pipelines.evidence.canonical import canonical_json
@@ -38,9 +39,8 @@ def present(connection: sa.Connection, store: EvidenceStore, version: ModelVersi
     row = row_of(connection, version)
     if row is None:
         raise EvidenceError("was never at the gate", where=str(version), hint=f"Run: rai audit {version}")
-    kept = connection.execute(sa.select(bindings.c.content).where(bindings.c.digest == row.binding_digest)).first()
-    binding = None if kept is None else Binding.model_validate_json(kept.content)
-    if binding is None or binding.digest != row.binding_digest:
+    binding = read_binding(connection, row.binding_digest)
+    if binding is None:
         hint = "Restore the database from a backup, and verify the ledger"
         raise EvidenceError("what was bound at the gate was altered", where=str(version), hint=hint)
     judged = judgements.c
@@ -50,6 +50,21 @@ def present(connection: sa.Connection, store: EvidenceStore, version: ModelVersi
         hint = "Find out who wrote to the database, and audit the version again"
         raise EvidenceError("what stands at the gate is not what came to it last", where=str(version), hint=hint)
     return binding, store.get(row.verdict_digest, Verdict)
+
+
+def read_binding(connection: sa.Connection, digest: str) -> Binding | None:
+    """The binding with that digest; None where there is none, or what is kept under it is something else."""
+    kept = connection.execute(sa.select(bindings.c.content).where(bindings.c.digest == digest)).scalar()
+    try:
+        binding = None if kept is None else Binding.model_validate_json(kept)
+    except ValidationError:
+        return None
+    return binding if binding is not None and binding.digest == digest else None
+
+
+def state_of(row: Any) -> GateState | None:
+    """The state that stands in the row; None where it is none."""
+    return GateState(row.state) if row.state in set(GateState) else None
 
 
 def keep_binding(connection: sa.Connection, binding: Binding) -> None:

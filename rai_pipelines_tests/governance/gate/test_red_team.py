@@ -5,6 +5,7 @@ What such a person writes is written here by plain SQL, with the ledger entries 
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from datetime import date, timedelta
@@ -12,15 +13,18 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from securesystemslib.dsse import Envelope
 
 from rai_pipelines.errors import EvidenceError
 from rai_pipelines.evidence.canonical import canonical_json
-from rai_pipelines.governance.database.tables import bindings, decisions, gates, judgements
+from rai_pipelines.governance.database.tables import bindings, decisions, gates, judgements, texts
+from rai_pipelines.governance.decisions.offline import export_decisions
 from rai_pipelines.governance.decisions.statement import DecisionKind
 from rai_pipelines.governance.gate.bypass import watch_pointers
 from rai_pipelines.governance.gate.keeper import Gate
 from rai_pipelines.governance.gate.record import GateState
 from rai_pipelines.governance.gate.registry_sync import sync_registry
+from rai_pipelines.governance.keys import STATEMENT_TYPE, load_signer
 from rai_pipelines.policy.verdict import VerdictStatus
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 from rai_pipelines.subjects.names import ModelVersion
@@ -105,6 +109,47 @@ def test_an_approval_that_lasts_longer_than_the_policy_lets_it_is_not_made_by_it
 
 
 # Somebody with the application's role in the database
+
+
+@pytest.mark.parametrize("envelope", ["x", "[]", '{"payload": 5, "payloadType": "x", "signatures": []}', '{"n": ' + "9" * 5000 + "}"])
+@pytest.mark.parametrize("kind", ["approve", "publish"])
+def test_a_decision_that_nobody_can_read_is_told_and_stops_nothing(office: Office, kind: str, envelope: str) -> None:
+    gate = office.approve(office.audited(), "validator")
+    slipped_in(office, gate, kind, envelope)
+    assert office.keeper.look(VERSION).standing.state is not GateState.APPROVED
+    office.keeper.sweep()
+    export_decisions(office.engine, io.StringIO(), until=9)
+
+
+@pytest.mark.parametrize("signed", [b"[]", b"5", b"{}", b"x", b"\xff"])
+def test_nonsense_that_a_reviewer_signed_stops_nothing(office: Office, signed: bytes) -> None:
+    gate = office.approve(office.audited(), "risk-owner")
+    envelope = Envelope(signed, STATEMENT_TYPE, {})
+    envelope.sign(load_signer(office.keys / "validator.key"))
+    slipped_in(office, gate, "approve", json.dumps(envelope.to_dict()))
+    assert "Not counted: decision" in office.keeper.look(VERSION).standing.reason
+
+
+def slipped_in(office: Office, gate: Gate, kind: str, envelope: str) -> None:
+    about = {"kind": kind, "model_name": "loans", "model_version": "1", "subject": gate.binding.digest}
+    with office.engine.begin() as connection:
+        row = {"id": "sha256:" + "0" * 64, **about, "recorded_at": office.clock.now, "sequence": 1, "envelope": envelope}
+        connection.execute(decisions.insert().values(**row))
+
+
+def test_nonsense_in_the_row_binding_or_words_of_a_version_keeps_no_other_from_being_looked_at(office: Office) -> None:
+    office.approve(office.audited(version="1"), "validator", "risk-owner")
+    other = office.approve(office.audited(version="2"), "validator", "risk-owner")
+    digest = "sha256:" + "1" * 64
+    with office.engine.begin() as connection:
+        connection.execute(texts.update().values(content="x"))
+        connection.execute(bindings.insert().values(digest=digest, content="x"))
+        row = {name: value for name, value in connection.execute(sa.select(judgements)).first()._asdict().items() if name != "id"}  # type: ignore[union-attr]
+        connection.execute(judgements.insert().values(**{**row, "binding_digest": digest}))
+        connection.execute(gates.update().where(gates.c.model_version == "1").values(binding_digest=digest, state="x", due_at=office.clock.now))
+    assert [str(item.version) for item in office.keeper.sweep()] == ["loans/1"]
+    assert office.keeper.decisions_on(other.binding)[0][1] is None
+    assert state(office, other) is GateState.APPROVED
 
 
 def test_a_row_that_somebody_marked_as_approved_is_no_approval_for_the_watch(office: Office, registry: MlflowRegistry) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from rai_pipelines.errors import RegistryUnavailable
 from rai_pipelines.governance.cases.case import CaseRequest
 from rai_pipelines.governance.cases.request import request_case
 from rai_pipelines.governance.database.engine import reading
@@ -43,7 +44,7 @@ def watch_pointers(keeper: Gatekeeper, registry: ModelRegistry) -> list[Bypass]:
     pointers of other kinds are reported only.
 
     Raises:
-        RegistryUnavailable: nothing is known, and nothing is changed.
+        RegistryUnavailable: nothing is known, and nothing is changed; or an alias could not be put back, and the next look tries again.
     """
     pointers = registry.live_pointers()
     _settle(keeper, registry, sorted({pointer.version for pointer in pointers}, key=lambda version: version.key))
@@ -53,8 +54,7 @@ def watch_pointers(keeper: Gatekeeper, registry: ModelRegistry) -> list[Bypass]:
         found = [(pointer, why) for pointer in pointers if (why := _why_not(states.get(pointer.version))) is not None]
         noticed = _note(connection, keeper, found, now)
     if keeper.policy.release.bypass == "enforce":
-        for bypass in noticed:
-            _put_back(keeper, registry, bypass.pointer)
+        _put_all_back(keeper, registry, [bypass.pointer for bypass in noticed])
     return noticed
 
 
@@ -115,8 +115,20 @@ def _case(pointer: LivePointer, why: str, number: int, now: datetime) -> CaseReq
     )
 
 
+def _put_all_back(keeper: Gatekeeper, registry: ModelRegistry, pointers: Sequence[LivePointer]) -> None:
+    """Put every alias back; one that cannot be keeps no other from it."""
+    problems: list[RegistryUnavailable] = []
+    for pointer in pointers:
+        try:
+            _put_back(keeper, registry, pointer)
+        except RegistryUnavailable as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
+
+
 def _put_back(keeper: Gatekeeper, registry: ModelRegistry, pointer: LivePointer) -> None:
-    if pointer.kind != "alias":
+    if pointer.kind != "alias" or registry.aliases(pointer.version.name).get(pointer.name) != pointer.version.version:  # or mended meanwhile
         return
     target = _newest_approved(keeper, registry, pointer.version.name)
     if target is None:

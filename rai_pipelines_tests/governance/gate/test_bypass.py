@@ -95,6 +95,34 @@ def test_where_the_policy_enforces_the_alias_goes_back_to_the_approved_version_o
     assert undone == [None, "1"]
 
 
+def test_an_alias_that_cannot_be_put_back_keeps_no_other_from_it(office: Office, registry: MlflowRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.policy = office.policy_with({"bypass": "enforce"})
+    delete = registry.delete_alias
+
+    def failing(alias: str, name: str) -> None:
+        if alias == "champion":
+            raise RegistryUnavailable("does not let champion go", where=name)
+        delete(alias, name)
+
+    monkeypatch.setattr(registry, "delete_alias", failing)
+    for alias in ("champion", "production"):
+        registry.set_alias(alias, version("2"))
+    with pytest.raises(RegistryUnavailable, match="does not let champion go"):
+        watch_pointers(office.keeper, registry)
+    assert set(registry.aliases("loans")) == {"champion"}
+
+
+def test_an_alias_that_was_mended_meanwhile_is_left_as_it_is(office: Office, registry: MlflowRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.policy = office.policy_with({"bypass": "enforce"})
+    office.approve(office.audited(), "validator", "risk-owner")
+    registry.set_alias("champion", version("2"))
+    seen = registry.live_pointers()
+    monkeypatch.setattr(registry, "live_pointers", lambda: seen)
+    registry.delete_alias("champion", "loans")  # somebody takes it away after the look
+    watch_pointers(office.keeper, registry)
+    assert "champion" not in registry.aliases("loans")
+
+
 def test_no_alias_goes_back_to_an_approved_version_that_was_deleted_in_the_registry(office: Office, registry: MlflowRegistry) -> None:
     office.policy = office.policy_with({"bypass": "enforce"})
     registry.register("loans", office.folder / "evidence")

@@ -104,7 +104,7 @@ class Keeper:
         with self.engine.begin() as connection:
             kept = connection.execute(sa.select(decisions.c.envelope, decisions.c.model_name, decisions.c.recorded_at)).all()
             young = {_words(row.envelope) for row in kept if row.recorded_at >= until or row.model_name in held}
-            old = {_words(row.envelope) for row in kept} - young
+            old = {words for row in kept if (words := _words(row.envelope)) is not None} - young
             gone = sum(connection.execute(texts.delete().where(texts.c.digest == digest)).rowcount for digest in sorted(old))
         return Deleted(receipts=receipts, objects=objects, words=gone)
 
@@ -123,13 +123,16 @@ class Keeper:
         return Ledger(self.engine, self.clock)
 
 
-def _words(envelope: str) -> str:
-    """The digest of the words behind a signed decision."""
+def _words(envelope: str) -> str | None:
+    """The digest of the words behind a signed decision; None where somebody wrote a row that is none."""
     import base64
     import json
 
-    statement = json.loads(base64.b64decode(json.loads(envelope)["payload"]))
-    return Decision.model_validate(statement["predicate"]).words
+    try:
+        statement = json.loads(base64.b64decode(json.loads(envelope)["payload"]))
+        return Decision.model_validate(statement["predicate"]).words
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _named(model_name: str) -> str | None:

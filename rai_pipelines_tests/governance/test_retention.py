@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from rai_pipelines.errors import DecisionRefused
 from rai_pipelines.evidence.model import Status
+from rai_pipelines.governance.database.tables import decisions
 from rai_pipelines.governance.gate.record import GateState
 from rai_pipelines.governance.outbox import put
 from rai_pipelines.governance.retention import Deleted, Keeper
@@ -110,6 +111,15 @@ def test_the_words_of_a_decision_go_and_its_signature_still_verifies(office: Off
     kept = office.keeper.decisions_on(gate.binding)
     assert len(kept) == 2 and all(words is None for _, words in kept)
     assert office.keeper.look(ModelVersion("loans", "1")).standing.state is GateState.EXPIRED, "it verified, and is too old"
+
+
+def test_a_decision_that_nobody_can_read_keeps_nothing_from_being_deleted(office: Office) -> None:
+    gate = office.approve(office.audited(), "validator", "risk-owner")
+    about = {"kind": "approve", "model_name": "loans", "model_version": "1", "subject": gate.binding.digest}
+    with office.engine.begin() as connection:
+        connection.execute(decisions.insert().values(id="x", **about, recorded_at=START, sequence=1, envelope="x"))
+    office.clock.now = START.replace(year=2037)
+    assert keeper_of(office).delete("document").words == 1
 
 
 def test_mails_that_were_sent_go_after_half_a_year_and_what_was_not_sent_stays(office: Office) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rai_pipelines.errors import RegistryUnavailable
+from rai_pipelines.errors import RaiError, RegistryRefused, RegistryUnavailable, UnknownModelVersion
 from rai_pipelines.governance.cases.case import CaseRequest
 from rai_pipelines.governance.cases.request import request_case
 from rai_pipelines.governance.database.engine import reading
@@ -44,7 +44,8 @@ def watch_pointers(keeper: Gatekeeper, registry: ModelRegistry) -> list[Bypass]:
     pointers of other kinds are reported only.
 
     Raises:
-        RegistryUnavailable: nothing is known, and nothing is changed; or an alias could not be put back, and the next look tries again.
+        RegistryUnavailable: nothing is known, and nothing is changed.
+        RegistryUnavailable, RegistryRefused: an alias could not be put back; the others were, and the next look tries again.
     """
     pointers = registry.live_pointers()
     _settle(keeper, registry, sorted({pointer.version for pointer in pointers}, key=lambda version: version.key))
@@ -117,11 +118,11 @@ def _case(pointer: LivePointer, why: str, number: int, now: datetime) -> CaseReq
 
 def _put_all_back(keeper: Gatekeeper, registry: ModelRegistry, pointers: Sequence[LivePointer]) -> None:
     """Put every alias back; one that cannot be keeps no other from it."""
-    problems: list[RegistryUnavailable] = []
+    problems: list[RaiError] = []
     for pointer in pointers:
         try:
             _put_back(keeper, registry, pointer)
-        except RegistryUnavailable as error:
+        except (RegistryUnavailable, RegistryRefused, UnknownModelVersion) as error:
             problems.append(error)
     if problems:
         raise problems[0]

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rai_pipelines.errors import EvidenceError, UnknownModelVersion
+from rai_pipelines.errors import EvidenceError, RegistryRefused, UnknownModelVersion
 from rai_pipelines.governance.database.engine import reading
 from rai_pipelines.governance.database.tables import gates, judgements
 from rai_pipelines.governance.gate.moves import REGISTRY
@@ -133,8 +133,14 @@ def registry_deliveries(
     """How the outbox tells the registry about the versions of a model; `told` hears of each, `settle` is as in `sync_registry`."""
 
     def deliver(payload: Mapping[str, Any]) -> None:
+        refused: list[RegistryRefused] = []
         for key in payload["versions"]:
-            told(sync_registry(engine, registry, ModelVersion.from_key(key), settle=settle))
+            try:
+                told(sync_registry(engine, registry, ModelVersion.from_key(key), settle=settle))
+            except RegistryRefused as error:  # about this version; the aliases of its model may belong to another one
+                refused.append(error)
+        if refused:
+            raise refused[0]
 
     return {REGISTRY: deliver}
 

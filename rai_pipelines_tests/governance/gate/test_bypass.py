@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from rai_pipelines.errors import RegistryUnavailable
+from rai_pipelines.errors import RegistryRefused, RegistryUnavailable
 from rai_pipelines.governance.database.engine import make_engine, upgrade
 from rai_pipelines.governance.database.tables import bypasses
 from rai_pipelines.governance.database.tables import cases as cases_table
@@ -101,13 +101,13 @@ def test_an_alias_that_cannot_be_put_back_keeps_no_other_from_it(office: Office,
 
     def failing(alias: str, name: str) -> None:
         if alias == "champion":
-            raise RegistryUnavailable("does not let champion go", where=name)
+            raise RegistryRefused("does not let champion go", where=name)
         delete(alias, name)
 
     monkeypatch.setattr(registry, "delete_alias", failing)
     for alias in ("champion", "production"):
         registry.set_alias(alias, version("2"))
-    with pytest.raises(RegistryUnavailable, match="does not let champion go"):
+    with pytest.raises(RegistryRefused, match="does not let champion go"):
         watch_pointers(office.keeper, registry)
     assert set(registry.aliases("loans")) == {"champion"}
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from rai_pipelines.errors import RegistryUnavailable
+from rai_pipelines.errors import RegistryRefused, RegistryUnavailable
 from rai_pipelines.governance.database.engine import make_engine, upgrade
 from rai_pipelines.governance.decisions.statement import DecisionKind
 from rai_pipelines.governance.gate.record import APPROVED_ALIAS, COMPLIANT_ALIAS, ReleaseDecision
@@ -122,6 +122,24 @@ def test_a_version_that_was_deleted_in_the_registry_keeps_nobody_from_hearing_of
     left = {"1": "2", "2": "1"}[deleted]
     assert told.problem is None
     assert registry.aliases("loans") == {"approved": left, "compliant": left}
+
+
+def test_what_the_registry_refuses_about_one_version_keeps_it_from_hearing_of_no_other(
+    office: Office, registry: MlflowRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_tags = registry.set_tags
+
+    def refusing(about: ModelVersion, tags: Mapping[str, str]) -> None:
+        if about.version == "1":
+            raise RegistryRefused("metadata was not taken", where=str(about))
+        set_tags(about, tags)
+
+    monkeypatch.setattr(registry, "set_tags", refusing)
+    for number in ("1", "2"):
+        office.approve(office.audited(version=number), "validator", "risk-owner")
+    (told,) = drain(office.engine, registry_deliveries(office.engine, registry), now=office.clock.now)
+    assert told.problem is not None and "was not taken" in told.problem, "and it is tried again"
+    assert registry.aliases("loans")["approved"] == "2"
 
 
 def test_a_registry_that_is_down_is_an_error_and_not_a_decision(office: Office) -> None:

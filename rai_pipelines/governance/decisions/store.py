@@ -193,6 +193,8 @@ def _check_today(signed: SignedDecision, person: Person, now: datetime) -> None:
     if abs(decision.made_at - now) > SKEW:
         minutes = int(SKEW.total_seconds() // 60)
         hint = f"Sign again; the clocks may be {minutes} minutes apart at most"
+        if decision.made_at < now:
+            hint += ", and the time of the ledger, which never goes back, counts: look whether one that wrote to it was ahead"
         raise DecisionRefused(f"is dated {decision.made_at:%Y-%m-%d %H:%M} UTC, and it is {now:%Y-%m-%d %H:%M}", where=where, hint=hint)
     if decision.role is None and (decision.kind in NEEDS_ROLE or (decision.kind is DecisionKind.REJECT and not person.roles)):
         raise DecisionRefused("is made in no role", where=where, hint="Who approves, rejects or waives holds a role in the people's file")

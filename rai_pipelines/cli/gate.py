@@ -35,7 +35,6 @@ def gate(version: Version, junit: Junit = None, sarif: Sarif = None, as_json: As
     import rai_pipelines
     from rai_pipelines.audit import build_auditor
     from rai_pipelines.documents.gate_reports import junit_report, sarif_report
-    from rai_pipelines.evidence.store import write_atomically
     from rai_pipelines.governance.gate.record import ReleaseDecision
     from rai_pipelines.governance.gate.registry_sync import read_record
     from rai_pipelines.release import open_gatekeeper
@@ -48,10 +47,8 @@ def gate(version: Version, junit: Junit = None, sarif: Sarif = None, as_json: As
         found = keeper.look(subject)
         record = read_record(keeper.engine, subject)
     problem = changed_since(auditor, subject, found)
-    if junit is not None:
-        write_atomically(junit, junit_report(record, found.effective, problem).encode())
-    if sarif is not None:
-        write_atomically(sarif, sarif_report(record, found.effective, version=rai_pipelines.__version__, problem=problem).encode())
+    _write(junit, junit_report(record, found.effective, problem))
+    _write(sarif, sarif_report(record, found.effective, version=rai_pipelines.__version__, problem=problem))
     decision = ReleaseDecision.BLOCK if problem else record.decision
     if as_json:
         print_json(GateOutput(gate=record, decision=decision, problem=problem))
@@ -59,6 +56,17 @@ def gate(version: Version, junit: Junit = None, sarif: Sarif = None, as_json: As
         why = problem or f"{record.state.value.replace('_', ' ')}. {record.reason}"
         out.print(printable(f"{version}: {decision.value.replace('_', ' ')}. {why}"), markup=False, soft_wrap=True)
     raise typer.Exit({ReleaseDecision.RELEASE: EXIT_RELEASE, ReleaseDecision.BLOCK: EXIT_BLOCK, ReleaseDecision.HOLD: EXIT_HOLD}[decision])
+
+
+def _write(path: Path | None, report: str) -> None:
+    from rai_pipelines.errors import RaiError
+    from rai_pipelines.evidence.store import write_atomically
+
+    try:
+        if path is not None:
+            write_atomically(path, report.encode())
+    except OSError as error:
+        raise RaiError(f"cannot be written ({error.strerror})", where=str(path), hint="Choose another file for the report") from error
 
 
 def changed_since(auditor: Auditor, version: ModelVersion, gate: Gate) -> str | None:

@@ -171,6 +171,25 @@ def test_a_verdict_that_did_not_come_to_the_gate_blocks_a_pipeline(rai: Rai, hom
     assert blocked.code == 1 and "A newer verdict (non_compliant) has not come to the gate" in blocked.out
 
 
+def test_what_waits_is_listed_before_what_was_decided_long_ago(rai: Rai, home: Settings) -> None:
+    judged(home)
+    engine = open_governance(home)
+    with engine.begin() as connection:
+        row = connection.execute(sa.select(gates)).one()._asdict()
+        decided = {**row, "state": "approved", "since": row["since"] - timedelta(days=300)}
+        connection.execute(gates.insert(), [{**decided, "model_version": str(number)} for number in range(2, 503)])
+    engine.dispose()
+    listed = rai("review", "list", "--json")
+    assert (listed.json[0]["model_version"], listed.json[0]["state"], len(listed.json)) == ("1", "awaiting_review", 500)
+    assert "These are the first 500" in listed.err
+
+
+def test_a_report_that_cannot_be_written_is_said_and_is_no_release(rai: Rai, home: Settings) -> None:
+    judged(home)
+    Path("taken").write_text("a file", encoding="utf-8")
+    assert "gate.xml: cannot be written" in rai("gate", "calls/1", "--junit", "taken/gate.xml").could_not()
+
+
 def test_a_policy_file_swapped_after_it_was_published_approves_nothing_and_says_so_everywhere(
     rai: Rai, home: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -57,6 +57,10 @@ class Keeper:
             connection.execute(legal_holds.insert().values(model_name=model_name, reason=reason, set_at=now))
             self._ledger.append_within(connection, Happening("legal_hold", ACTOR, {"set": True}, _named(model_name)))
 
+    def knows(self, model_name: str) -> bool:
+        """Whether anything is kept about a model of that name (`*`: of any); a hold of another name holds nothing yet."""
+        return model_name == EVERY_MODEL or any(key.startswith(f"{folder_of(model_name)}/") for key in self.store.folders())
+
     def lift(self, model_name: str) -> None:
         """End the holds of that name.
 

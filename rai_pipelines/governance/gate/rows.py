@@ -112,7 +112,7 @@ def approved_before(connection: sa.Connection, version: ModelVersion) -> str | N
 
 def class_asked(connection: sa.Connection, version: ModelVersion, declared: str, *, created_ms: int) -> str:
     """The risk class by whose rules people decide: the highest of the declared one, that under which the version itself was approved last, and that
-    under which the version before it was.
+    under which the version before it was; for a version that was never approved and has none before it, any other approved one.
 
     The owner declares the class: a lower one takes effect when those have approved it who approved what was there before.
     """
@@ -120,10 +120,14 @@ def class_asked(connection: sa.Connection, version: ModelVersion, declared: str,
     approved = sa.select(moved.id).where(
         moved.model_name == gates.c.model_name, moved.model_version == gates.c.model_version, moved.after == GateState.APPROVED.value
     )
-    chosen = sa.select(gates.c.model_version).where(gates.c.model_name == version.name, gates.c.created_ms < created_ms, approved.exists())
-    before = connection.execute(chosen.order_by(gates.c.created_ms.desc()).limit(1)).scalar()
-    earlier = [version] if before is None else [version, ModelVersion(version.name, str(before))]
-    return max([declared, *(found for one in earlier if (found := _class_approved(connection, one)) is not None)], key=_rank)
+    others = (gates.c.model_name == version.name) & (gates.c.model_version != version.version) & approved.exists()
+    chosen = sa.select(gates.c.model_version).where(others).order_by(gates.c.created_ms.desc()).limit(1)
+    own = _class_approved(connection, version)
+    before = connection.execute(chosen.where(gates.c.created_ms <= created_ms)).scalar()
+    if before is None and own is None:
+        before = connection.execute(chosen).scalar()
+    other = None if before is None else _class_approved(connection, ModelVersion(version.name, str(before)))
+    return max([declared, *(found for found in (own, other) if found is not None)], key=_rank)
 
 
 def _class_approved(connection: sa.Connection, version: ModelVersion) -> str | None:

@@ -243,6 +243,21 @@ def test_an_approved_version_that_is_declared_lower_afterwards_is_decided_by_tho
     assert office.approve(lower, "validator", "risk-owner").standing.state is GateState.APPROVED
 
 
+def test_an_older_version_or_one_of_the_same_moment_is_no_way_to_a_lower_class(office: Office) -> None:
+    verdict = office.verdict(version="2")
+    office.approve(office.keeper.take_verdict(verdict, office.binding(verdict), created_ms=5), "validator", "risk-owner")
+    for number, created_ms in (("1", 4), ("3", 5)):
+        lower = office.verdict(version=number, risk="low")
+        gate = office.keeper.take_verdict(lower, office.binding(lower), created_ms=created_ms)
+        assert gate.standing.state is GateState.AWAITING_REVIEW
+
+
+def test_a_version_of_a_lower_class_keeps_its_approval_when_a_newer_one_is_of_a_higher(office: Office) -> None:
+    first = office.audited(version="1", risk="low")
+    office.approve(office.audited(version="2"), "validator", "risk-owner")
+    assert state(office, first) is GateState.APPROVED
+
+
 def test_months_cannot_be_made_up_for_by_the_tag_of_a_run(office: Office) -> None:
     from rai_pipelines.governance.gate.months import live_months
 

@@ -26,6 +26,8 @@ ACTOR = "system:bypass_watch"
 LOOK_EVERY_S = 30
 LOOKED_AT = 50  # approved versions in use that are worked out anew in one look; where there are more, each look takes the next ones
 
+LOOKED_AT_BESIDE = 10  # further approved versions, in use or not, in one look
+
 
 @dataclass(frozen=True)
 class Bypass:
@@ -60,13 +62,26 @@ def watch_pointers(keeper: Gatekeeper, registry: ModelRegistry) -> list[Bypass]:
 
 
 def _settle(keeper: Gatekeeper, registry: ModelRegistry, versions: Sequence[ModelVersion]) -> None:
-    """Work approved versions out anew: a row that somebody wrote as approved is no approval."""
+    """Work approved versions out anew, those in use and some of the others: a row that somebody wrote as approved is no approval, and one whose
+    signers lost their role, or their key, is none any more.
+    """
+    look = int(keeper.clock().timestamp()) // LOOK_EVERY_S
     with reading(keeper.engine) as connection:
         states = _states(connection, {version.name for version in versions})
-    approved = [version for version in versions if states.get(version) == GateState.APPROVED.value]
-    start = int(keeper.clock().timestamp()) // LOOK_EVERY_S * LOOKED_AT % max(len(approved), 1)
-    for version in [*approved[start:], *approved[:start]][:LOOKED_AT]:
+        approved = [version for version in versions if states.get(version) == GateState.APPROVED.value]
+        others = _approved_at(connection, look)
+    start = look * LOOKED_AT % max(len(approved), 1)
+    for version in dict.fromkeys([*[*approved[start:], *approved[:start]][:LOOKED_AT], *others]):
         keeper.settled(version, registry)
+
+
+def _approved_at(connection: sa.Connection, look: int) -> list[ModelVersion]:
+    """The approved versions, in use or not, whose turn it is in that look."""
+    so = gates.c.state == GateState.APPROVED.value
+    count = connection.execute(sa.select(sa.func.count()).select_from(gates).where(so)).scalar_one()
+    chosen = sa.select(gates.c.model_name, gates.c.model_version).where(so).order_by(gates.c.model_name, gates.c.model_version)
+    turn = connection.execute(chosen.offset(look * LOOKED_AT_BESIDE % max(count, 1)).limit(LOOKED_AT_BESIDE))
+    return [ModelVersion(row.model_name, row.model_version) for row in turn]
 
 
 def _states(connection: sa.Connection, names: set[str]) -> dict[ModelVersion, str]:

@@ -13,6 +13,7 @@ from rai_pipelines.errors import RegistryRefused, RegistryUnavailable
 from rai_pipelines.governance.database.engine import make_engine, upgrade
 from rai_pipelines.governance.database.tables import bypasses
 from rai_pipelines.governance.database.tables import cases as cases_table
+from rai_pipelines.governance.database.tables import gates as gates_table
 from rai_pipelines.governance.gate.bypass import watch_pointers
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 from rai_pipelines.subjects.names import ModelVersion
@@ -93,6 +94,17 @@ def test_where_the_policy_enforces_the_alias_goes_back_to_the_approved_version_o
     assert registry.aliases("loans")["champion"] == "1"
     undone = [entry.body["to"] for entry in office.keeper.ledger.entries() if entry.kind == "bypass_undone"]
     assert undone == [None, "1"]
+
+
+@pytest.mark.parametrize("lost", ["roles", "keys"])
+def test_an_approval_whose_signer_lost_role_or_key_ends_without_anybody_asking(office: Office, registry: MlflowRegistry, lost: str) -> None:
+    for number in ("1", "2"):
+        office.approve(office.audited(version=number), "validator", "risk-owner")
+    next(person for person in office.people if person["id"] == "risk-owner")[lost] = []
+    watch_pointers(office.keeper, registry)
+    with office.engine.connect() as connection:
+        states = connection.execute(sa.select(gates_table.c.state)).scalars().all()
+    assert states == ["awaiting_review", "awaiting_review"]
 
 
 def test_an_alias_that_cannot_be_put_back_keeps_no_other_from_it(office: Office, registry: MlflowRegistry, monkeypatch: pytest.MonkeyPatch) -> None:

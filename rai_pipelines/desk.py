@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from rai_pipelines.governance.gate.keeper import Gate
 
 
+LISTED_AT_ONCE = 500
+
+
 @dataclass(frozen=True)
 class Wish:
     """An exception that somebody asks for: a control, for a model or one version of it, up to and including a day."""
@@ -57,14 +60,15 @@ class Shown:
     directory: Directory
 
 
-def queue(auditor: Auditor, states: Sequence[GateState] = (), *, limit: int = 500) -> list[OnDesk]:
-    """Versions at the gate in these states (all when none is named), the longest waiting first."""
+def queue(auditor: Auditor, states: Sequence[GateState] = (), *, limit: int = LISTED_AT_ONCE) -> list[OnDesk]:
+    """Versions at the gate in these states (all when none is named): what waits for people before the rest, the longest first; at most `limit`."""
     import sqlalchemy as sa
 
     from rai_pipelines.governance.database.engine import reading
     from rai_pipelines.governance.database.tables import gates
 
-    chosen = sa.select(gates).order_by(gates.c.since, gates.c.model_name, gates.c.model_version).limit(limit)
+    waits = gates.c.state.in_([GateState.AWAITING_REVIEW.value, GateState.EXPIRED.value])
+    chosen = sa.select(gates).order_by(sa.case((waits, 0), else_=1), gates.c.since, gates.c.model_name, gates.c.model_version).limit(limit)
     if states:
         chosen = chosen.where(gates.c.state.in_([state.value for state in states]))
     with open_gatekeeper(auditor) as keeper, reading(keeper.engine) as connection:

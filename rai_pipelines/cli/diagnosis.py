@@ -56,11 +56,11 @@ def _try(name: str, look: Callable[[], str], *, needed: bool = True) -> Diagnosi
 
 
 def _governance(settings: Settings) -> str:
-    from rai_pipelines.governance.database.engine import current_revision, open_governance
+    from rai_pipelines.governance.database.engine import address_of, current_revision, open_governance
 
     engine = open_governance(settings)
     try:
-        return f"{engine.url.render_as_string(hide_password=True)}, schema {current_revision(engine)}"
+        return f"{address_of(engine)}, schema {current_revision(engine)}"
     finally:
         engine.dispose()
 

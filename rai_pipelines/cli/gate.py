@@ -12,7 +12,7 @@ from rai_pipelines.cli.outputs import GateOutput
 
 if TYPE_CHECKING:
     from rai_pipelines.audit import Auditor
-    from rai_pipelines.governance.gate.binding import Binding
+    from rai_pipelines.governance.gate.keeper import Gate
     from rai_pipelines.subjects.names import ModelVersion
 
 EXIT_RELEASE, EXIT_BLOCK, EXIT_HOLD = 0, 1, 2
@@ -35,7 +35,6 @@ def gate(version: Version, junit: Junit = None, sarif: Sarif = None, as_json: As
     import rai_pipelines
     from rai_pipelines.audit import build_auditor
     from rai_pipelines.documents.gate_reports import junit_report, sarif_report
-    from rai_pipelines.evidence.store import write_atomically
     from rai_pipelines.governance.gate.record import ReleaseDecision
     from rai_pipelines.governance.gate.registry_sync import read_record
     from rai_pipelines.release import open_gatekeeper
@@ -47,11 +46,9 @@ def gate(version: Version, junit: Junit = None, sarif: Sarif = None, as_json: As
     with open_gatekeeper(auditor) as keeper:
         found = keeper.look(subject)
         record = read_record(keeper.engine, subject)
-    problem = changed_since(auditor, subject, found.binding)
-    if junit is not None:
-        write_atomically(junit, junit_report(record, found.effective, problem).encode())
-    if sarif is not None:
-        write_atomically(sarif, sarif_report(record, found.effective, version=rai_pipelines.__version__, problem=problem).encode())
+    problem = changed_since(auditor, subject, found)
+    _write(junit, junit_report(record, found.effective, problem))
+    _write(sarif, sarif_report(record, found.effective, version=rai_pipelines.__version__, problem=problem))
     decision = ReleaseDecision.BLOCK if problem else record.decision
     if as_json:
         print_json(GateOutput(gate=record, decision=decision, problem=problem))
@@ -61,7 +58,18 @@ def gate(version: Version, junit: Junit = None, sarif: Sarif = None, as_json: As
     raise typer.Exit({ReleaseDecision.RELEASE: EXIT_RELEASE, ReleaseDecision.BLOCK: EXIT_BLOCK, ReleaseDecision.HOLD: EXIT_HOLD}[decision])
 
 
-def changed_since(auditor: Auditor, version: ModelVersion, binding: Binding) -> str | None:
+def _write(path: Path | None, report: str) -> None:
+    from rai_pipelines.errors import RaiError
+    from rai_pipelines.evidence.store import write_atomically
+
+    try:
+        if path is not None:
+            write_atomically(path, report.encode())
+    except OSError as error:
+        raise RaiError(f"cannot be written ({error.strerror})", where=str(path), hint="Choose another file for the report") from error
+
+
+def changed_since(auditor: Auditor, version: ModelVersion, gate: Gate) -> str | None:
     """Why what the registry and the evidence store hold now is not what came to the gate; None when it is.
 
     The whole binding is made again, with who submitted and owns the version: a row of the database that says otherwise gives no leave.
@@ -69,15 +77,18 @@ def changed_since(auditor: Auditor, version: ModelVersion, binding: Binding) -> 
     from rai_pipelines.errors import EvidenceError
     from rai_pipelines.release import binding_of, require_verdict
 
-    subject = auditor.context(version).subject
+    subject, binding = auditor.context(version).subject, gate.binding
     if subject.model_digest != binding.model_digest:
         return "The model files in the registry are not those that were judged"
     if subject.datasheet.digest != binding.datasheet_digest:
         return "The datasheet is not the one that was judged"
     try:
-        made = binding_of(auditor, version, require_verdict(auditor, version))
+        newest = require_verdict(auditor, version)
+        made = binding_of(auditor, version, newest)
     except EvidenceError as error:
         return f"What was judged cannot be read: {error}"
+    if newest.digest != gate.measured.digest:
+        return f"A newer verdict ({newest.status.value}) has not come to the gate: the audit did not end; run: rai audit {version}"
     if made.digest != binding.digest:
         return "The evidence, or who submitted or owns the version, is not what came to the gate"
     return None

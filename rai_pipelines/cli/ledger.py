@@ -46,12 +46,12 @@ def register(app: typer.Typer) -> None:
 
 def upgrade_database(role: Role = None) -> None:
     """Bring the governance database to this version's schema; safe to repeat."""
-    from rai_pipelines.governance.database.engine import grant, make_engine, upgrade
+    from rai_pipelines.governance.database.engine import address_of, grant, make_engine, upgrade
     from rai_pipelines.settings import load_settings
 
     engine = make_engine(load_settings().governance_database)
     try:
-        out.print(f"Schema {upgrade(engine)} at {engine.url.render_as_string(hide_password=True)}", markup=False, soft_wrap=True)
+        out.print(f"Schema {upgrade(engine)} at {address_of(engine)}", markup=False, soft_wrap=True)
         if role is not None:
             grant(engine, role)
             out.print(f"{printable(role)} may work with it", markup=False)

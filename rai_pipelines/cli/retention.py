@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from rai_pipelines.cli.common import out, printable
+from rai_pipelines.cli.common import err, out, printable
 
 if TYPE_CHECKING:
     from rai_pipelines.governance.retention import Keeper
@@ -38,7 +38,10 @@ def hold(model: Model, reason: Annotated[str, typer.Option("--reason", help="Why
     """Let nothing about a model be deleted."""
     with _keeper() as keeper:
         keeper.hold(model, reason)
+        known = keeper.knows(model)
     out.print(printable(f"{model} is held"), markup=False)
+    if not known:
+        err.print(printable(f"Nothing is kept about a model of the name {model!r} yet; look whether it is written as in the registry"), markup=False)
 
 
 def lift(model: Model) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rai_pipelines.cli.common import AsJson, out, print_json, printable
+from rai_pipelines.cli.common import AsJson, err, out, print_json, printable
 from rai_pipelines.cli.outputs import DeskOutput, ReviewOutput, RoundOutput, WaiverOutput
 from rai_pipelines.cli.signing import As, KeyFile, Meaning, Role
 
@@ -42,10 +42,10 @@ def list_desk(
     states: Annotated[list[str] | None, typer.Option("--state", help="Only versions in this state; may be given again.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Versions at the gate, the longest waiting first."""
+    """Versions at the gate: what waits for people before the rest, the longest first."""
     from rich.table import Table
 
-    from rai_pipelines.desk import queue
+    from rai_pipelines.desk import LISTED_AT_ONCE, queue
     from rai_pipelines.governance.gate.record import GateState
 
     allowed = [state.value for state in GateState]
@@ -53,6 +53,8 @@ def list_desk(
         if state not in allowed:
             raise typer.BadParameter(f"{state!r}; allowed: {', '.join(allowed)}", param_hint="--state")
     found = queue(_auditor(), [GateState(state) for state in states or ()])
+    if len(found) == LISTED_AT_ONCE:
+        err.print(f"These are the first {LISTED_AT_ONCE}; choose with --state", markup=False)
     if as_json:
         print_json([DeskOutput.of(item).model_dump(mode="json") for item in found])
         return

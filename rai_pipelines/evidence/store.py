@@ -48,6 +48,8 @@ class EvidenceStore(Protocol):
     def purge(self, before: datetime, *, held: frozenset[str]) -> tuple[int, int]:
         """Delete receipts from before that moment, but for those of the models in `held` and the newest of each kind, and objects that none names.
 
+        Models in `held` are named as in receipts: by the path-safe form of their name.
+
         Returns:
             How many receipts and how many objects went.
         """

@@ -146,11 +146,13 @@ def open_statement(
         opened = Envelope.from_dict({**envelope, "signatures": [dict(item) for item in envelope["signatures"]]})
         if opened.payload_type != STATEMENT_TYPE:
             raise KeyProblem(f"holds {opened.payload_type!r}, not a statement", where="signed envelope")
+        if opened.to_dict()["payload"] != envelope["payload"]:  # Base64 can be written in several ways, and decisions are told apart by theirs
+            raise KeyProblem("writes what was signed in another way than signers do", where="signed envelope", hint="Treat it as forged")
         accepted = opened.verify(list(keys), threshold)
-        statement: dict[str, Any] = json.loads(opened.payload)
+        statement: dict[str, Any] = dict(json.loads(opened.payload).items())
     except VerificationError as error:
         raise KeyProblem("is not signed by a key that is trusted", where="signed envelope", hint="Check the keys, or treat it as forged") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise KeyProblem("is malformed", where="signed envelope", hint="Treat it as forged") from error
     if statement.get("_type") != STATEMENT or statement.get("predicateType") != predicate_type:
         raise KeyProblem(f"is a statement of another kind ({statement.get('predicateType')!r})", where="signed envelope")

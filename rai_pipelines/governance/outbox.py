@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 
 import sqlalchemy as sa
@@ -62,13 +63,25 @@ def drain(engine: sa.Engine, deliver: Mapping[str, Deliver], *, now: datetime, l
 
     Two processes can drain at once: a message is claimed by one of them for two minutes, and while it is, nobody else delivers it, not even
     when it has to be told anew: the receiver never hears an older state after a newer one.
+
+    What nobody has attempted yet is due whatever the clock says: the ledger's time, by which it was put, can be ahead.
+
+    Args:
+        engine: of the governance database.
+        deliver: how each kind is delivered.
+        now: the moment at which the drain begins; what it takes is added.
+        limit: how many messages at most.
+        key: only those with that key.
     """
-    chosen = sa.select(outbox).where(outbox.c.done_at.is_(None), outbox.c.due_at <= now, _free(now), outbox.c.kind.in_(list(deliver)))
+    begun = monotonic()
+    due_now = (outbox.c.due_at <= now) | (outbox.c.attempts == 0)
+    chosen = sa.select(outbox).where(outbox.c.done_at.is_(None), due_now, _free(now), outbox.c.kind.in_(list(deliver)))
     if key is not None:
         chosen = chosen.where(outbox.c.key == key)
     with reading(engine) as connection:
         due = connection.execute(chosen.order_by(outbox.c.due_at, outbox.c.id).limit(limit)).all()
-    return [delivery for row in due if (delivery := _attempt(engine, row, deliver[row.kind], now)) is not None]
+    moments = ((row, now + timedelta(seconds=int(monotonic() - begun))) for row in due)  # a lease begins when its delivery does
+    return [delivery for row, moment in moments if (delivery := _attempt(engine, row, deliver[row.kind], moment)) is not None]
 
 
 def waiting(connection: sa.Connection) -> list[Delivery]:

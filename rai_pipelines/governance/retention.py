@@ -17,6 +17,7 @@ from rai_pipelines.governance.database.tables import decisions, legal_holds, out
 from rai_pipelines.governance.decisions.statement import Decision
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
 from rai_pipelines.policy.retention_rules import RetentionRules
+from rai_pipelines.subjects.names import folder_of
 
 ACTOR = "system:retention"
 EVERY_MODEL = "*"
@@ -55,6 +56,10 @@ class Keeper:
             now = self._ledger.lock(connection)
             connection.execute(legal_holds.insert().values(model_name=model_name, reason=reason, set_at=now))
             self._ledger.append_within(connection, Happening("legal_hold", ACTOR, {"set": True}, _named(model_name)))
+
+    def knows(self, model_name: str) -> bool:
+        """Whether anything is kept about a model of that name (`*`: of any); a hold of another name holds nothing yet."""
+        return model_name == EVERY_MODEL or any(key.startswith(f"{folder_of(model_name)}/") for key in self.store.folders())
 
     def lift(self, model_name: str) -> None:
         """End the holds of that name.
@@ -99,11 +104,11 @@ class Keeper:
         return found
 
     def _documents(self, until: datetime, held: frozenset[str]) -> Deleted:
-        receipts, objects = self.store.purge(until, held=held)
+        receipts, objects = self.store.purge(until, held=frozenset(folder_of(name) for name in held))
         with self.engine.begin() as connection:
             kept = connection.execute(sa.select(decisions.c.envelope, decisions.c.model_name, decisions.c.recorded_at)).all()
             young = {_words(row.envelope) for row in kept if row.recorded_at >= until or row.model_name in held}
-            old = {_words(row.envelope) for row in kept} - young
+            old = {words for row in kept if (words := _words(row.envelope)) is not None} - young
             gone = sum(connection.execute(texts.delete().where(texts.c.digest == digest)).rowcount for digest in sorted(old))
         return Deleted(receipts=receipts, objects=objects, words=gone)
 
@@ -122,13 +127,16 @@ class Keeper:
         return Ledger(self.engine, self.clock)
 
 
-def _words(envelope: str) -> str:
-    """The digest of the words behind a signed decision."""
+def _words(envelope: str) -> str | None:
+    """The digest of the words behind a signed decision; None where somebody wrote a row that is none."""
     import base64
     import json
 
-    statement = json.loads(base64.b64decode(json.loads(envelope)["payload"]))
-    return Decision.model_validate(statement["predicate"]).words
+    try:
+        statement = json.loads(base64.b64decode(json.loads(envelope)["payload"]))
+        return Decision.model_validate(statement["predicate"]).words
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _named(model_name: str) -> str | None:

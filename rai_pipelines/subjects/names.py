@@ -64,6 +64,11 @@ class ModelVersion:
         return cls(name, version)
 
 
+def folder_of(name: str) -> str:
+    """How the model's name reads in partition keys, receipts and paths."""
+    return _quoted(name)
+
+
 def _quoted(part: str) -> str:
     """URL-quoted; a leading dot too, so that no part reads as `.` or `..` in a path."""
     quoted = quote(part, safe="")

@@ -23,8 +23,8 @@ from rai_pipelines.governance.gate.binding import Binding, identity_digests
 from rai_pipelines.governance.keys import make_key
 from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines.policy.load import shipped_policy_path
-from rai_pipelines.policy.verdict import consequence, judge
-from rai_pipelines.release import open_gate
+from rai_pipelines.policy.verdict import VerdictStatus, consequence, judge
+from rai_pipelines.release import open_gate, require_verdict
 from rai_pipelines.settings import Settings, load_settings
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines_tests.cli.conftest import Rai
@@ -159,6 +159,35 @@ def test_the_gate_answers_a_pipeline_with_exit_codes_and_reports(rai: Rai, home:
     (home.home_path.parent / "model" / "weights.bin").unlink()
     judged(home, lambda item: item.model_copy(update={"status": FindingStatus.FAIL}) if item.control == "DATA-B" else item)
     assert rai("gate", "calls/1").code == 1
+
+
+def test_a_verdict_that_did_not_come_to_the_gate_blocks_a_pipeline(rai: Rai, home: Settings) -> None:
+    judged(home)
+    rai("review", "approve", "calls/1", "--as", "validator", *LOOKED)
+    auditor = build_auditor(home)
+    worse = require_verdict(auditor, VERSION).model_copy(update={"status": VerdictStatus.NON_COMPLIANT})
+    auditor.store.put(worse, kind="policy_verdict", folder=VERSION.key, status=Status.COMPLETE)  # and then the registry was down
+    blocked = rai("gate", "calls/1")
+    assert blocked.code == 1 and "A newer verdict (non_compliant) has not come to the gate" in blocked.out
+
+
+def test_what_waits_is_listed_before_what_was_decided_long_ago(rai: Rai, home: Settings) -> None:
+    judged(home)
+    engine = open_governance(home)
+    with engine.begin() as connection:
+        row = connection.execute(sa.select(gates)).one()._asdict()
+        decided = {**row, "state": "approved", "since": row["since"] - timedelta(days=300)}
+        connection.execute(gates.insert(), [{**decided, "model_version": str(number)} for number in range(2, 503)])
+    engine.dispose()
+    listed = rai("review", "list", "--json")
+    assert (listed.json[0]["model_version"], listed.json[0]["state"], len(listed.json)) == ("1", "awaiting_review", 500)
+    assert "These are the first 500" in listed.err
+
+
+def test_a_report_that_cannot_be_written_is_said_and_is_no_release(rai: Rai, home: Settings) -> None:
+    judged(home)
+    Path("taken").write_text("a file", encoding="utf-8")
+    assert "gate.xml: cannot be written" in rai("gate", "calls/1", "--junit", "taken/gate.xml").could_not()
 
 
 def test_a_policy_file_swapped_after_it_was_published_approves_nothing_and_says_so_everywhere(

@@ -23,7 +23,9 @@ from rai_pipelines.governance.database.engine import (
     upgrade,
 )
 from rai_pipelines.governance.database.tables import APPEND_ONLY, Moment, ledger_entries, metadata
+from rai_pipelines.governance.gate.record import GateState
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
+from rai_pipelines_tests.governance.office import Office
 from rai_pipelines_tests.postgres import PostgresServer
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
@@ -93,16 +95,38 @@ def test_the_role_that_writes_the_ledger_cannot_update_delete_or_lift_the_protec
     owner.dispose()
 
 
+def test_the_role_that_writes_can_do_all_that_the_gate_does(postgres: PostgresServer, tmp_path: Path) -> None:
+    owner_password = postgres.create_database("gate_owner")
+    writer_password = postgres.create_database("gate_writer")
+    with postgres.connect() as connection:
+        connection.execute("GRANT CONNECT ON DATABASE gate_owner TO gate_writer")
+    owner = make_engine(postgres.url("gate_owner", "gate_owner", owner_password))
+    upgrade(owner)
+    grant(owner, "gate_writer")
+    writer = open_database(postgres.url("gate_owner", "gate_writer", writer_password))
+    office = Office(writer, tmp_path)
+    assert office.approve(office.audited(), "validator", "risk-owner").standing.state is GateState.APPROVED
+    for table in set(metadata.sorted_tables) - {ledger_entries}:
+        numbered = isinstance(table.columns[0].type, sa.Integer) and table.columns[0].name == "id"
+        with writer.begin() as connection:
+            connection.execute(table.insert().values({column.name: _some(column.type) for column in list(table.columns)[numbered:]}))
+    writer.dispose()
+    owner.dispose()
+
+
 @pytest.mark.parametrize("url", ["mysql://host/db", "not a url"])
 def test_other_databases_are_refused_by_name(url: str) -> None:
     with pytest.raises(DatabaseError, match="sqlite:///PATH"):
         make_engine(url)
 
 
-def test_a_server_that_is_not_there_is_said_without_its_password() -> None:
+@pytest.mark.parametrize(
+    "url", ["postgresql://someone:hush@127.0.0.1:1/governance", "postgresql://127.0.0.1:1/governance?user=someone&password=hush&sslpassword=hush"]
+)
+def test_a_server_that_is_not_there_is_said_without_its_password(url: str) -> None:
     with pytest.raises(DatabaseError, match="does not answer") as caught:
-        open_database("postgresql://someone:hush@127.0.0.1:1/governance")
-    assert "hush" not in str(caught.value)
+        open_database(url)
+    assert "hush" not in str(caught.value) and "127.0.0.1:1/governance" in str(caught.value)
 
 
 def test_roles_are_for_postgresql(tmp_path: Path) -> None:

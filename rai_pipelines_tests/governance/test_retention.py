@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from rai_pipelines.errors import DecisionRefused
 from rai_pipelines.evidence.model import Status
+from rai_pipelines.governance.database.tables import decisions
 from rai_pipelines.governance.gate.record import GateState
 from rai_pipelines.governance.outbox import put
 from rai_pipelines.governance.retention import Deleted, Keeper
@@ -30,11 +31,11 @@ def keeper_of(office: Office, **rules: int) -> Keeper:
     return Keeper(office.engine, office.store, RetentionRules(**rules), office.clock)
 
 
-def stored(office: Office, seed: int, when: datetime) -> str:
-    """Evidence about loans/1 that was stored at that time."""
-    made = evidence("bias_assessment", seed=seed, model_name="loans", model_version="1")
-    office.store.put(made, kind="bias_assessment", folder="loans/1", status=Status.COMPLETE)
-    path = office.folder / "evidence" / "history" / "loans" / "1.jsonl"
+def stored(office: Office, seed: int, when: datetime, *, model: str = "loans") -> str:
+    """Evidence about version 1 of a model that was stored at that time."""
+    made, key = evidence("bias_assessment", seed=seed, model_name=model, model_version="1"), ModelVersion(model, "1").key
+    office.store.put(made, kind="bias_assessment", folder=key, status=Status.COMPLETE)
+    path = office.folder / "evidence" / "history" / f"{key}.jsonl"
     lines = path.read_text().splitlines()
     stamp = lines[-1].split('"recorded_at":"')[1].split('"')[0]
     lines[-1] = lines[-1].replace(stamp, when.isoformat(timespec="milliseconds"))
@@ -91,6 +92,18 @@ def test_what_is_held_stays_until_the_hold_is_lifted(office: Office) -> None:
     assert kinds == ["legal_hold"] * 4 + ["records_deleted"]
 
 
+@pytest.mark.parametrize("model", ["credit loans", "team/loans", "Kredit-Prüfung", ".hidden"])
+def test_a_hold_is_about_the_model_whatever_letters_its_name_has(office: Office, model: str) -> None:
+    for seed in (1, 2):
+        stored(office, seed, START, model=model)
+    keeper = keeper_of(office)
+    keeper.hold(model, "proceedings 4711")
+    office.clock.now = START.replace(year=2040)
+    assert keeper.delete("document") == Deleted()
+    keeper.lift(model)
+    assert keeper.delete("document").receipts == 1
+
+
 def test_the_words_of_a_decision_go_and_its_signature_still_verifies(office: Office) -> None:
     gate = office.approve(office.audited(), "validator", "risk-owner")
     office.clock.now = START.replace(year=2037)
@@ -98,6 +111,15 @@ def test_the_words_of_a_decision_go_and_its_signature_still_verifies(office: Off
     kept = office.keeper.decisions_on(gate.binding)
     assert len(kept) == 2 and all(words is None for _, words in kept)
     assert office.keeper.look(ModelVersion("loans", "1")).standing.state is GateState.EXPIRED, "it verified, and is too old"
+
+
+def test_a_decision_that_nobody_can_read_keeps_nothing_from_being_deleted(office: Office) -> None:
+    gate = office.approve(office.audited(), "validator", "risk-owner")
+    about = {"kind": "approve", "model_name": "loans", "model_version": "1", "subject": gate.binding.digest}
+    with office.engine.begin() as connection:
+        connection.execute(decisions.insert().values(id="x", **about, recorded_at=START, sequence=1, envelope="x"))
+    office.clock.now = START.replace(year=2037)
+    assert keeper_of(office).delete("document").words == 1
 
 
 def test_mails_that_were_sent_go_after_half_a_year_and_what_was_not_sent_stays(office: Office) -> None:

@@ -32,7 +32,7 @@ def open_database(url: str) -> sa.Engine:
     engine = make_engine(url)
     found, wanted = current_revision(engine), newest_revision()
     if found != wanted:
-        shown = engine.url.render_as_string(hide_password=True)
+        shown = address_of(engine)
         raise DatabaseError(f"is at schema {found or 'none'}, this version needs {wanted}", where=shown, hint="Run: rai db upgrade")
     return engine
 
@@ -74,6 +74,11 @@ def make_engine(url: str) -> sa.Engine:
     return engine
 
 
+def address_of(engine: sa.Engine) -> str:
+    """The database's URL as it may be shown: without the password, and without options, among which drivers take passwords too."""
+    return engine.url.set(query={}).render_as_string(hide_password=True)
+
+
 def reading(engine: sa.Engine) -> sa.Connection:
     """A connection that only reads: on SQLite it waits for no writer, and keeps none out."""
     return engine.connect().execution_options(**{READING: True})
@@ -100,7 +105,7 @@ def upgrade(engine: sa.Engine) -> str:
     """
     known = {script.revision for script in _scripts().walk_revisions()}
     found = current_revision(engine)
-    shown = engine.url.render_as_string(hide_password=True)
+    shown = address_of(engine)
     if found is not None and found not in known:
         raise DatabaseError(
             f"is at schema {found}, which this version does not know", where=shown, hint="Install the version that made it, or a newer one"
@@ -124,7 +129,7 @@ def grant(engine: sa.Engine, role: str) -> None:
     Raises:
         DatabaseError: not PostgreSQL, or there is no such role.
     """
-    shown = engine.url.render_as_string(hide_password=True)
+    shown = address_of(engine)
     if engine.dialect.name != "postgresql":
         raise DatabaseError("has no roles", where=shown, hint="Use PostgreSQL where the ledger has to be safe from who writes it")
     quoted = engine.dialect.identifier_preparer.quote_identifier(role)
@@ -133,6 +138,10 @@ def grant(engine: sa.Engine, role: str) -> None:
             for table in metadata.sorted_tables:
                 rights = "SELECT, INSERT" if table.name in APPEND_ONLY else "SELECT, INSERT, UPDATE, DELETE"
                 connection.exec_driver_sql(f"GRANT {rights} ON {table.name} TO {quoted}")
+                for column in table.columns:  # rows get their numbers from a sequence, which has rights of its own
+                    sequence = connection.execute(sa.select(sa.func.pg_get_serial_sequence(table.name, column.name))).scalar()
+                    if sequence is not None:
+                        connection.exec_driver_sql(f"GRANT USAGE ON SEQUENCE {sequence} TO {quoted}")
             connection.exec_driver_sql(f"GRANT SELECT ON alembic_version TO {quoted}")
     except SQLAlchemyError as error:
         raise DatabaseError(
@@ -163,7 +172,7 @@ def _scripts() -> ScriptDirectory:
 
 
 def _unreachable(engine: sa.Engine, error: SQLAlchemyError) -> DatabaseError:
-    shown = engine.url.render_as_string(hide_password=True)
+    shown = address_of(engine)
     return DatabaseError(f"does not answer ({type(error).__name__})", where=shown, hint="Check RAI_GOVERNANCE_URL and the server, then try again")
 
 

@@ -19,7 +19,6 @@ from rai_pipelines.evidence.model import Record
 from rai_pipelines.governance.keys import open_statement, sign_statement
 from rai_pipelines.governance.ledger.entry import Digest
 from rai_pipelines.governance.people.directory import Directory
-from rai_pipelines.governance.people.identity import canonical_identity
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner, Key
@@ -112,7 +111,7 @@ def open_decision(envelope: Mapping[str, Any], directory: Directory, keys: Mappi
         raise DecisionRefused("names other digests in its subject than in its content", where="decision", hint="Treat it as forged")
     person = directory.find(decision.person)
     keyid = next((key for key in accepted if person is not None and any(key == own.id for own in person.keys)), None)
-    if person is None or person.id != canonical_identity(decision.person) or keyid is None:
+    if person is None or person.id != decision.person or keyid is None:  # in another spelling they would count as somebody else
         raise DecisionRefused("is signed with a key that is not this person's", where=f"decision of {decision.person!r}", hint="Treat it as forged")
     return SignedDecision(decision, envelope, keyid, identity_of(envelope))
 

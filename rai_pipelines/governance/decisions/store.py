@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 
 from rai_pipelines.errors import DecisionRefused, LedgerError
 from rai_pipelines.evidence.canonical import canonical_json, digest_of
@@ -127,7 +128,10 @@ class DecisionBook:
         row = connection.execute(sa.select(texts.c.content).where(texts.c.digest == kept.decision.words)).first()
         if row is None:
             return None
-        words = Words.model_validate_json(row.content)
+        try:
+            words = Words.model_validate_json(row.content)
+        except ValidationError:
+            return None
         return words if digest_of(words) == kept.decision.words else None
 
     def _read(self, connection: sa.Connection, condition: sa.ColumnElement[bool]) -> Read:
@@ -152,7 +156,11 @@ class DecisionBook:
 
         Who may write rows could otherwise date a signature back to when its key still counted, or sign in a role that they do not hold.
         """
-        opened = open_decision(json.loads(row.envelope), self.directory, self.keys)
+        try:
+            envelope = json.loads(row.envelope)
+        except (ValueError, RecursionError) as error:
+            raise DecisionRefused("is unreadable", where=f"decision {row.id}", hint="Treat it as forged") from error
+        opened = open_decision(envelope, self.directory, self.keys)
         decision = opened.decision
         said = (opened.id, decision.kind.value, decision.model_name, decision.model_version, decision.subject)
         if said != (row.id, row.kind, row.model_name, row.model_version, row.subject):
@@ -185,6 +193,8 @@ def _check_today(signed: SignedDecision, person: Person, now: datetime) -> None:
     if abs(decision.made_at - now) > SKEW:
         minutes = int(SKEW.total_seconds() // 60)
         hint = f"Sign again; the clocks may be {minutes} minutes apart at most"
+        if decision.made_at < now:
+            hint += ", and the time of the ledger, which never goes back, counts: look whether one that wrote to it was ahead"
         raise DecisionRefused(f"is dated {decision.made_at:%Y-%m-%d %H:%M} UTC, and it is {now:%Y-%m-%d %H:%M}", where=where, hint=hint)
     if decision.role is None and (decision.kind in NEEDS_ROLE or (decision.kind is DecisionKind.REJECT and not person.roles)):
         raise DecisionRefused("is made in no role", where=where, hint="Who approves, rejects or waives holds a role in the people's file")

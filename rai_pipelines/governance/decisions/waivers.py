@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Literal
 
 import sqlalchemy as sa
 from pydantic import Field, ValidationError
 
+from rai_pipelines.errors import DecisionRefused
 from rai_pipelines.evidence.canonical import canonical_json, digest_of
 from rai_pipelines.evidence.model import Record
 from rai_pipelines.governance.database.tables import waivers
 from rai_pipelines.governance.decisions.quorum import missing_of, newest_of_each
-from rai_pipelines.governance.decisions.statement import DecisionKind
+from rai_pipelines.governance.decisions.statement import Decision, DecisionKind
 from rai_pipelines.governance.decisions.store import DecisionBook, Kept
 from rai_pipelines.governance.ledger.entry import Digest
 from rai_pipelines.policy.findings import Finding, FindingStatus
@@ -75,6 +76,18 @@ def propose_waiver(connection: sa.Connection, waiver: Waiver) -> None:
         )
 
 
+def require_about(waiver: Waiver, decision: Decision, where: str) -> None:
+    """Refuse what is no signature under `waiver`.
+
+    Raises:
+        DecisionRefused: it is about something else, or names another scope.
+    """
+    if decision.subject != waiver.digest or decision.kind is not DecisionKind.WAIVE:
+        raise DecisionRefused("the signature is about something else", where=where, hint="Sign the waiver as it is")
+    if (decision.model_name, decision.model_version) != (waiver.model_name, waiver.model_version):
+        raise DecisionRefused("the signature names another scope than the waiver", where=where, hint="Sign the waiver as it is")
+
+
 def find_waiver(connection: sa.Connection, digest: str) -> Waiver | None:
     """The waiver with that digest; None when there is none, or its content is no longer what the digest says."""
     row = connection.execute(sa.select(waivers.c.content).where(waivers.c.id == digest)).first()
@@ -95,6 +108,13 @@ def waivers_of(
             signed = book.about(connection, waiver.digest).of(DecisionKind.WAIVE)
             found.append(WaiverStanding(waiver, signed, _problem(waiver, signed, rules, excluded, today)))
     return found
+
+
+def in_effect_at(standings: Sequence[WaiverStanding], rules: WaiverRules, excluded: frozenset[str], moment: datetime) -> list[WaiverStanding]:
+    """Those that counted at an earlier moment: signed by the quorum until then, and not over."""
+    found = [replace(item, signatures=tuple(kept for kept in item.signatures if kept.recorded_at <= moment)) for item in standings]
+    worth = [replace(item, problem=_problem(item.waiver, item.signatures, rules, excluded, moment.date())) for item in found]
+    return [item for item in worth if item.active]
 
 
 def apply_waivers(verdict: Verdict, policy: Policy, standings: Sequence[WaiverStanding]) -> Verdict:

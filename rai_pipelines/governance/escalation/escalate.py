@@ -11,12 +11,13 @@ import sqlalchemy as sa
 
 from rai_pipelines.evidence.canonical import digest_of
 from rai_pipelines.governance.cases.case import CaseRequest, CaseState
-from rai_pipelines.governance.database.tables import bindings, cases, escalations, gates
+from rai_pipelines.governance.database.tables import cases, escalations, gates
 from rai_pipelines.governance.escalation.notices import MAIL, WEBHOOK, Channels
 from rai_pipelines.governance.escalation.plan import Step, Waiting, due_steps
 from rai_pipelines.governance.gate.binding import Binding, owners_of
 from rai_pipelines.governance.gate.keeper import Gatekeeper
 from rai_pipelines.governance.gate.record import GateState
+from rai_pipelines.governance.gate.rows import read_binding, row_of
 from rai_pipelines.governance.ledger.storage import Happening
 from rai_pipelines.governance.outbox import put
 from rai_pipelines.governance.people.directory import Person
@@ -139,6 +140,5 @@ def _people(connection: sa.Connection, keeper: Gatekeeper, role: str, model: tup
 
 
 def _binding(connection: sa.Connection, model: tuple[str, str]) -> Binding | None:
-    chosen = sa.select(bindings.c.content).join(gates, gates.c.binding_digest == bindings.c.digest)
-    content = connection.execute(chosen.where(gates.c.model_name == model[0], gates.c.model_version == model[1])).scalar()
-    return None if content is None else Binding.model_validate_json(content)
+    row = row_of(connection, ModelVersion(*model))
+    return None if row is None else read_binding(connection, row.binding_digest)

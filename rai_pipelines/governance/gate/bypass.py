@@ -9,12 +9,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from rai_pipelines.errors import RaiError, RegistryRefused, RegistryUnavailable, UnknownModelVersion
 from rai_pipelines.governance.cases.case import CaseRequest
 from rai_pipelines.governance.cases.request import request_case
 from rai_pipelines.governance.database.engine import reading
 from rai_pipelines.governance.database.tables import bypasses, gates
 from rai_pipelines.governance.gate.keeper import Gatekeeper
 from rai_pipelines.governance.gate.record import GateState
+from rai_pipelines.governance.gate.registry_sync import is_registered
 from rai_pipelines.governance.ledger.storage import Happening
 from rai_pipelines.policy.model import Severity
 from rai_pipelines.subjects.names import ModelVersion
@@ -23,6 +25,8 @@ from rai_pipelines.subjects.registry import LivePointer, ModelRegistry
 ACTOR = "system:bypass_watch"
 LOOK_EVERY_S = 30
 LOOKED_AT = 50  # approved versions in use that are worked out anew in one look; where there are more, each look takes the next ones
+
+LOOKED_AT_BESIDE = 10  # further approved versions, in use or not, in one look
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ def watch_pointers(keeper: Gatekeeper, registry: ModelRegistry) -> list[Bypass]:
 
     Raises:
         RegistryUnavailable: nothing is known, and nothing is changed.
+        RegistryUnavailable, RegistryRefused: an alias could not be put back; the others were, and the next look tries again.
     """
     pointers = registry.live_pointers()
     _settle(keeper, registry, sorted({pointer.version for pointer in pointers}, key=lambda version: version.key))
@@ -52,19 +57,31 @@ def watch_pointers(keeper: Gatekeeper, registry: ModelRegistry) -> list[Bypass]:
         found = [(pointer, why) for pointer in pointers if (why := _why_not(states.get(pointer.version))) is not None]
         noticed = _note(connection, keeper, found, now)
     if keeper.policy.release.bypass == "enforce":
-        for bypass in noticed:
-            _put_back(keeper, registry, bypass.pointer)
+        _put_all_back(keeper, registry, [bypass.pointer for bypass in noticed])
     return noticed
 
 
 def _settle(keeper: Gatekeeper, registry: ModelRegistry, versions: Sequence[ModelVersion]) -> None:
-    """Work approved versions out anew: a row that somebody wrote as approved is no approval."""
+    """Work approved versions out anew, those in use and some of the others: a row that somebody wrote as approved is no approval, and one whose
+    signers lost their role, or their key, is none any more.
+    """
+    look = int(keeper.clock().timestamp()) // LOOK_EVERY_S
     with reading(keeper.engine) as connection:
         states = _states(connection, {version.name for version in versions})
-    approved = [version for version in versions if states.get(version) == GateState.APPROVED.value]
-    start = int(keeper.clock().timestamp()) // LOOK_EVERY_S * LOOKED_AT % max(len(approved), 1)
-    for version in [*approved[start:], *approved[:start]][:LOOKED_AT]:
+        approved = [version for version in versions if states.get(version) == GateState.APPROVED.value]
+        others = _approved_at(connection, look)
+    start = look * LOOKED_AT % max(len(approved), 1)
+    for version in dict.fromkeys([*[*approved[start:], *approved[:start]][:LOOKED_AT], *others]):
         keeper.settled(version, registry)
+
+
+def _approved_at(connection: sa.Connection, look: int) -> list[ModelVersion]:
+    """The approved versions, in use or not, whose turn it is in that look."""
+    so = gates.c.state == GateState.APPROVED.value
+    count = connection.execute(sa.select(sa.func.count()).select_from(gates).where(so)).scalar_one()
+    chosen = sa.select(gates.c.model_name, gates.c.model_version).where(so).order_by(gates.c.model_name, gates.c.model_version)
+    turn = connection.execute(chosen.offset(look * LOOKED_AT_BESIDE % max(count, 1)).limit(LOOKED_AT_BESIDE))
+    return [ModelVersion(row.model_name, row.model_version) for row in turn]
 
 
 def _states(connection: sa.Connection, names: set[str]) -> dict[ModelVersion, str]:
@@ -114,8 +131,20 @@ def _case(pointer: LivePointer, why: str, number: int, now: datetime) -> CaseReq
     )
 
 
+def _put_all_back(keeper: Gatekeeper, registry: ModelRegistry, pointers: Sequence[LivePointer]) -> None:
+    """Put every alias back; one that cannot be keeps no other from it."""
+    problems: list[RaiError] = []
+    for pointer in pointers:
+        try:
+            _put_back(keeper, registry, pointer)
+        except (RegistryUnavailable, RegistryRefused, UnknownModelVersion) as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
+
+
 def _put_back(keeper: Gatekeeper, registry: ModelRegistry, pointer: LivePointer) -> None:
-    if pointer.kind != "alias":
+    if pointer.kind != "alias" or registry.aliases(pointer.version.name).get(pointer.name) != pointer.version.version:  # or mended meanwhile
         return
     target = _newest_approved(keeper, registry, pointer.version.name)
     if target is None:
@@ -127,10 +156,9 @@ def _put_back(keeper: Gatekeeper, registry: ModelRegistry, pointer: LivePointer)
 
 
 def _newest_approved(keeper: Gatekeeper, registry: ModelRegistry, name: str) -> str | None:
-    """The newest version of the model that is approved, worked out anew."""
-    while True:
-        with reading(keeper.engine) as connection:
-            chosen = sa.select(gates.c.model_version).where(gates.c.model_name == name, gates.c.state == GateState.APPROVED.value)
-            target = connection.execute(chosen.order_by(gates.c.created_ms.desc(), gates.c.model_version.desc()).limit(1)).scalar()
-        if target is None or keeper.settled(ModelVersion(name, str(target)), registry) is GateState.APPROVED:
-            return None if target is None else str(target)
+    """The newest version of the model that is approved, worked out anew, and that the registry still has."""
+    chosen = sa.select(gates.c.model_version).where(gates.c.model_name == name, gates.c.state == GateState.APPROVED.value)
+    with reading(keeper.engine) as connection:
+        numbers = connection.execute(chosen.order_by(gates.c.created_ms.desc(), gates.c.model_version.desc())).scalars().all()
+    approved = (number for number in numbers if keeper.settled(ModelVersion(name, number), registry) is GateState.APPROVED)
+    return next((number for number in approved if is_registered(registry, ModelVersion(name, number))), None)

@@ -18,7 +18,7 @@ from rai_pipelines.governance.database.tables import gates
 from rai_pipelines.governance.decisions.publications import publications, standing_of
 from rai_pipelines.governance.decisions.statement import DecisionKind, SignedDecision, Words
 from rai_pipelines.governance.decisions.store import DecisionBook, Kept
-from rai_pipelines.governance.decisions.waivers import Waiver, WaiverStanding, apply_waivers, find_waiver, propose_waiver, waivers_of
+from rai_pipelines.governance.decisions.waivers import Waiver, WaiverStanding, apply_waivers, find_waiver, propose_waiver, require_about, waivers_of
 from rai_pipelines.governance.gate.binding import Binding, identity_digests, people_excluded, submitter_known
 from rai_pipelines.governance.gate.moves import ACTOR, Moved, distrust, record_move, tell_registry
 from rai_pipelines.governance.gate.record import GateState
@@ -31,10 +31,12 @@ from rai_pipelines.governance.gate.rows import (
     keep_judgement,
     present,
     row_of,
+    state_of,
     versions_where,
     write_row,
 )
-from rai_pipelines.governance.gate.state import Facts, Standing, changes_by_itself_at, standing, worst_severity
+from rai_pipelines.governance.gate.said_before import SaidBefore
+from rai_pipelines.governance.gate.state import Facts, Standing, changes_by_itself_at, standing, why_stale, worst_severity
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.verdict import Verdict
@@ -130,10 +132,7 @@ class Gatekeeper:
         rules = self.policy.release.waiver
         if self.policy.control(waiver.control) is None:
             raise DecisionRefused("the policy has no such control", where=where, hint="Look with: rai policy show")
-        if signed.decision.subject != waiver.digest or signed.decision.kind is not DecisionKind.WAIVE:
-            raise DecisionRefused("the signature is about something else", where=where, hint="Sign the waiver as it is")
-        if (signed.decision.model_name, signed.decision.model_version) != (waiver.model_name, waiver.model_version):
-            raise DecisionRefused("the signature names another scope than the waiver", where=where, hint="Sign the waiver as it is")
+        require_about(waiver, signed.decision, where)
         with self.engine.begin() as connection:
             now = self.ledger.lock(connection)
             if not waiver.proposed_at.date() <= now.date() <= waiver.until:
@@ -189,8 +188,9 @@ class Gatekeeper:
                     raise EvidenceError("the registry names another submitter than the gate", where=str(version), hint=hint)
                 return self._work_out(connection, brought, now).standing.state
             except EvidenceError as error:
-                alive = row.state in (GateState.APPROVED, GateState.AWAITING_REVIEW, GateState.EXPIRED)
-                return distrust(self.ledger, connection, version, str(error), now).standing.state if alive else GateState(row.state)
+                settled = state_of(row)
+                over = settled in (GateState.AUDITED, GateState.REJECTED, GateState.REVOKED)
+                return settled if over else distrust(self.ledger, connection, version, str(error), now).standing.state
 
     def sweep(self, *, limit: int = SWEPT_AT_ONCE) -> list[Moved]:
         """Versions whose state changes by itself: an approval or a waiver has ended, or the policy is another one.
@@ -255,15 +255,11 @@ class Gatekeeper:
         waived = waivers_of(connection, self.book, rules.waiver, model_name=version.name, excluded=excluded, today=today)
         effective = apply_waivers(verdict, self.policy, waived)
         ends = [item.waiver.until for item in waived if item.active and item.waiver.covers(version.name, version.version)]
-        stale = None
-        stands = self.policy_standing(connection, today)
-        if stands.problem is not None:
-            stale = f"The policy in force approves nothing. {stands.problem}"
-        elif verdict.policy_digest != self.policy.digest:
-            stale = f"It was judged under {verdict.policy}, and the policy in force is another one ({self.policy.label}); audit it again"
+        stale = why_stale(verdict, self.policy, self.policy_standing(connection, today))
         made_ms = created_ms if created_ms is not None else row.created_ms
         asked = class_asked(connection, version, verdict.risk_class, created_ms=made_ms)
         decided = self.book.about(connection, binding.digest)
+        before = SaidBefore(connection, self.book, self.store, self.policy, effective, excluded)
         found = standing(
             Facts(
                 effective=effective.status,
@@ -275,12 +271,14 @@ class Gatekeeper:
                 binding=binding.digest,
                 now=now,
                 stale=stale,
-                before=None if row is None else GateState(row.state),
+                before=None if row is None else state_of(row),
                 approved_binding=approved_before(connection, version),
+                refused_last=rules.of_risk(asked).compliant == "approve" and before.refused_last(),
+                outgrown=before.outgrown(decided.valid, waived),
             )
         )
         if asked != verdict.risk_class and found.state is not GateState.APPROVED:
-            why = f"It declares risk class {verdict.risk_class}, and the version approved before it {asked}: people decide as for {asked}"
+            why = f"It declares risk class {verdict.risk_class}, and what was approved before {asked}: people decide as for {asked}"
             found = Standing(found.state, f"{found.reason}. {why}", found.approved_until)
         if decided.problems:
             found = Standing(found.state, f"{found.reason}. Not counted: {'; '.join(decided.problems[:3])}", found.approved_until)

@@ -6,12 +6,12 @@ whose verdict meets the policy, whether or not people have signed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
-from rai_pipelines.errors import EvidenceError
+from rai_pipelines.errors import EvidenceError, RegistryRefused, UnknownModelVersion
 from rai_pipelines.governance.database.engine import reading
 from rai_pipelines.governance.database.tables import gates, judgements
 from rai_pipelines.governance.gate.moves import REGISTRY
@@ -51,7 +51,8 @@ Settle = Callable[[ModelVersion, ModelRegistry], GateState | None]  # works the 
 def sync_registry(engine: sa.Engine, registry: ModelRegistry, version: ModelVersion, *, settle: Settle | None = None) -> GateRecord:
     """Tell the registry how `version` stands; safe to repeat, but not while another process tells about the same model (the outbox sees to that).
 
-    With `settle`, a version is only told to be approved where that follows from what was decided, not because its row says so.
+    With `settle`, a version is only told to be approved where that follows from what was decided, not because its row says so. About a version that
+    is no longer in the registry nothing is told, and no alias goes to it.
 
     An alias that has to leave the version leaves before anything else is written, so that a crash in between errs on the safe side.
 
@@ -59,15 +60,19 @@ def sync_registry(engine: sa.Engine, registry: ModelRegistry, version: ModelVers
         EvidenceError: it was never at the gate.
         RegistryUnavailable: the registry did not take a write; run again.
     """
-    if settle is not None:
-        settle(version, registry)
-    record, targets = _present(engine, version)
+    gone: set[str] = set()
     known: set[str] = set()
-    while settle is not None and (unknown := {target for target in targets.values() if target is not None} - known):
-        for target in sorted(unknown):
-            settle(ModelVersion(version.name, target), registry)
+    unknown = {version.version}
+    while unknown:
+        for number in sorted(unknown):
+            looked_at = ModelVersion(version.name, number)
+            if not is_registered(registry, looked_at):
+                gone.add(number)
+            elif settle is not None:
+                settle(looked_at, registry)
         known |= unknown
-        record, targets = _present(engine, version)
+        record, targets = _present(engine, version, gone)
+        unknown = {target for target in targets.values() if target is not None} - known
     holders = registry.aliases(version.name)
     moves = {alias: plan_alias(version, holders.get(alias), target) for alias, target in targets.items()}
     for alias in sorted(moves, reverse=True):
@@ -75,11 +80,25 @@ def sync_registry(engine: sa.Engine, registry: ModelRegistry, version: ModelVers
             registry.delete_alias(alias, version.name)
         elif moves[alias] == "moved_back":
             registry.set_alias(alias, ModelVersion(version.name, str(targets[alias])))
-    registry.set_tags(version, record.tags)
+    if version.version not in gone:
+        registry.set_tags(version, record.tags)
     for alias, move in moves.items():
         if move == "set":
             registry.set_alias(alias, version)
     return record.model_copy(update={"aliases": moves})
+
+
+def is_registered(registry: ModelRegistry, version: ModelVersion) -> bool:
+    """Whether the registry still has the version.
+
+    Raises:
+        RegistryUnavailable: that is not known.
+    """
+    try:
+        registry.get(version)
+    except UnknownModelVersion:
+        return False
+    return True
 
 
 def read_record(engine: sa.Engine, version: ModelVersion) -> GateRecord:
@@ -114,23 +133,30 @@ def registry_deliveries(
     """How the outbox tells the registry about the versions of a model; `told` hears of each, `settle` is as in `sync_registry`."""
 
     def deliver(payload: Mapping[str, Any]) -> None:
+        refused: list[RegistryRefused] = []
         for key in payload["versions"]:
-            told(sync_registry(engine, registry, ModelVersion.from_key(key), settle=settle))
+            try:
+                told(sync_registry(engine, registry, ModelVersion.from_key(key), settle=settle))
+            except RegistryRefused as error:  # about this version; the aliases of its model may belong to another one
+                refused.append(error)
+        if refused:
+            raise refused[0]
 
     return {REGISTRY: deliver}
 
 
-def _present(engine: sa.Engine, version: ModelVersion) -> tuple[GateRecord, dict[str, str | None]]:
-    """The record of the version, and which version of its model each alias belongs to."""
+def _present(engine: sa.Engine, version: ModelVersion, gone: Collection[str] = ()) -> tuple[GateRecord, dict[str, str | None]]:
+    """The record of the version, and which version of its model each alias belongs to: none of those that are `gone`."""
     mine = (gates.c.model_name == version.name) & (gates.c.model_version == version.version)
+    left = gates.c.model_version.not_in(list(gone))
     with reading(engine) as connection:
         row = connection.execute(sa.select(gates).where(mine)).first()
         judged = judgements.c
         about = (judged.model_name == version.name) & (judged.model_version == version.version)
         newest = connection.execute(sa.select(judgements).where(about).order_by(judged.id.desc()).limit(1)).first()
         targets = {
-            APPROVED_ALIAS: _newest(connection, version.name, gates.c.state == GateState.APPROVED.value),
-            COMPLIANT_ALIAS: _newest(connection, version.name, gates.c.effective_status == VerdictStatus.COMPLIANT.value),
+            APPROVED_ALIAS: _newest(connection, version.name, left & (gates.c.state == GateState.APPROVED.value)),
+            COMPLIANT_ALIAS: _newest(connection, version.name, left & (gates.c.effective_status == VerdictStatus.COMPLIANT.value)),
         }
     if row is None or newest is None:
         raise EvidenceError("was never at the gate", where=str(version), hint=f"Run: rai audit {version}")

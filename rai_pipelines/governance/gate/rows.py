@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 
 from rai_pipelines.errors import EvidenceError
 from rai_pipelines.evidence.canonical import canonical_json
@@ -50,9 +51,8 @@ def present(connection: sa.Connection, store: EvidenceStore, version: ModelVersi
     row = row_of(connection, version)
     if row is None:
         raise EvidenceError("was never at the gate", where=str(version), hint=f"Run: rai audit {version}")
-    kept = connection.execute(sa.select(bindings.c.content).where(bindings.c.digest == row.binding_digest)).first()
-    binding = None if kept is None else Binding.model_validate_json(kept.content)
-    if binding is None or binding.digest != row.binding_digest:
+    binding = read_binding(connection, row.binding_digest)
+    if binding is None:
         hint = "Restore the database from a backup, and verify the ledger"
         raise EvidenceError("what was bound at the gate was altered", where=str(version), hint=hint)
     judged = judgements.c
@@ -62,6 +62,21 @@ def present(connection: sa.Connection, store: EvidenceStore, version: ModelVersi
         hint = "Find out who wrote to the database, and audit the version again"
         raise EvidenceError("what stands at the gate is not what came to it last", where=str(version), hint=hint)
     return binding, store.get(row.verdict_digest, Verdict)
+
+
+def read_binding(connection: sa.Connection, digest: str) -> Binding | None:
+    """The binding with that digest; None where there is none, or what is kept under it is something else."""
+    kept = connection.execute(sa.select(bindings.c.content).where(bindings.c.digest == digest)).scalar()
+    try:
+        binding = None if kept is None else Binding.model_validate_json(kept)
+    except ValidationError:
+        return None
+    return binding if binding is not None and binding.digest == digest else None
+
+
+def state_of(row: Any) -> GateState | None:
+    """The state that stands in the row; None where it is none."""
+    return GateState(row.state) if row.state in set(GateState) else None
 
 
 def keep_binding(connection: sa.Connection, binding: Binding) -> None:
@@ -109,17 +124,35 @@ def approved_before(connection: sa.Connection, version: ModelVersion) -> str | N
 
 
 def class_asked(connection: sa.Connection, version: ModelVersion, declared: str, *, created_ms: int) -> str:
-    """The risk class by whose rules people decide: the declared one, or that of the version approved last before it, where that is higher.
+    """The risk class by whose rules people decide: the highest of the declared one, that under which the version itself was approved last, and that
+    under which the version before it was; for a version that was never approved and has none before it, any other approved one.
 
-    The owner declares the class: a lower one takes effect when those have approved it who approved the version before.
+    The owner declares the class: a lower one takes effect when those have approved it who approved what was there before.
     """
     moved = gate_transitions.c
     approved = sa.select(moved.id).where(
         moved.model_name == gates.c.model_name, moved.model_version == gates.c.model_version, moved.after == GateState.APPROVED.value
     )
-    chosen = sa.select(gates.c.risk_class).where(gates.c.model_name == version.name, gates.c.created_ms < created_ms, approved.exists())
-    before = connection.execute(chosen.order_by(gates.c.created_ms.desc()).limit(1)).scalar()
-    return declared if before is None or _rank(before) <= _rank(declared) else str(before)
+    others = (gates.c.model_name == version.name) & (gates.c.model_version != version.version) & approved.exists()
+    chosen = sa.select(gates.c.model_version).where(others).order_by(gates.c.created_ms.desc()).limit(1)
+    own = _class_approved(connection, version)
+    before = connection.execute(chosen.where(gates.c.created_ms <= created_ms)).scalar()
+    if before is None and own is None:
+        before = connection.execute(chosen).scalar()
+    other = None if before is None else _class_approved(connection, ModelVersion(version.name, str(before)))
+    return max([declared, *(found for found in (own, other) if found is not None)], key=_rank)
+
+
+def _class_approved(connection: sa.Connection, version: ModelVersion) -> str | None:
+    """The class that the version declared when it last was approved: what it declares today, its owner may have changed since."""
+    judged = judgements.c
+    mine = (
+        (judged.model_name == version.name)
+        & (judged.model_version == version.version)
+        & (judged.binding_digest == approved_before(connection, version))
+    )
+    found = connection.execute(sa.select(judged.risk_class).where(mine).order_by(judged.id.desc()).limit(1)).scalar()
+    return None if found is None else str(found)
 
 
 def _rank(risk_class: str) -> int:

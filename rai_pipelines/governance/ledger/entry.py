@@ -56,6 +56,9 @@ class LedgerEntry(Record):
     body: Annotated[Mapping[str, JsonValue], AfterValidator(_no_personal_data)] = Field(default_factory=dict)
 
 
+NAMES = LedgerEntry.model_fields.keys()
+
+
 def seal(entry: LedgerEntry) -> tuple[str, str]:
     """The entry as canonical JSON (RFC 8785), and its hash over every byte of it, which the next entry names.
 
@@ -63,11 +66,15 @@ def seal(entry: LedgerEntry) -> tuple[str, str]:
         LedgerError: the entry is larger than 64 KiB.
     """
     content = entry.model_dump(mode="json")
-    content["recorded_at"] = entry.recorded_at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    content["recorded_at"] = _moment(entry.recorded_at)
     text = rfc8785.dumps(content)
     if len(text) > MOST_BYTES:
         raise LedgerError(f"has {len(text):,} bytes", where=f"ledger entry {entry.sequence}", hint="Keep the content elsewhere and name its digest")
     return text.decode(), hash_of(text)
+
+
+def _moment(when: datetime) -> str:
+    return when.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def hash_of(content: bytes) -> str:
@@ -88,13 +95,23 @@ def read_entry(content: str) -> LedgerEntry:
             fractions.append(text)
             return float(text)
 
-        parsed = json.loads(content, object_pairs_hook=_without_repeats, parse_float=fraction)
+        parsed = json.loads(content, object_pairs_hook=_without_repeats, parse_float=fraction, parse_int=_exact)
         if not _is_canonical(parsed, content, plain=not fractions and content.isascii()):
             raise LedgerError("is not in canonical form", where="ledger entry")
-        return LedgerEntry.model_validate(parsed)
+        entry = LedgerEntry.model_validate(parsed)
+        if parsed.keys() != NAMES or type(parsed["sequence"]) is not int or parsed["recorded_at"] != _moment(entry.recorded_at):
+            raise LedgerError("is written otherwise than entries are", where="ledger entry")
+        return entry
     except (ValueError, RecursionError) as error:
         why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise LedgerError(f"is not readable ({why[:200]})", where="ledger entry") from error
+
+
+def _exact(text: str) -> int:
+    """RFC 8785 writes whole numbers beyond 2^53 as fractions are written."""
+    if len(text) > 17 or abs(int(text)) >= 2**53:
+        raise ValueError(f"a whole number of {len(text)} digits")
+    return int(text)
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

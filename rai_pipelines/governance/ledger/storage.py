@@ -14,10 +14,10 @@ from pydantic import JsonValue, ValidationError
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from rai_pipelines.clock import utc_now
-from rai_pipelines.errors import DatabaseError, LedgerError
+from rai_pipelines.errors import DatabaseError, KeyProblem, LedgerError
 from rai_pipelines.governance.database.engine import reading
 from rai_pipelines.governance.database.tables import ledger_checkpoints, ledger_entries
-from rai_pipelines.governance.ledger.checkpoints import sign_checkpoint, write_outside
+from rai_pipelines.governance.ledger.checkpoints import open_checkpoint, sign_checkpoint, write_outside
 from rai_pipelines.governance.ledger.entry import GENESIS, LedgerEntry, Retention, read_entry, seal
 from rai_pipelines.governance.ledger.merkle import Frontier, frontier_of
 
@@ -134,8 +134,7 @@ class Ledger:
             DatabaseError: the database does not answer.
         """
         with reading(self.engine) as connection:
-            kept = connection.execute(sa.select(ledger_checkpoints).order_by(ledger_checkpoints.c.size.desc()).limit(1)).first()
-        frontier = Frontier() if kept is None else frontier_of(kept.size, json.loads(kept.peaks))
+            frontier = _signed_before(connection, signer)
         before, last = frontier.size, None
         for sequence, sealed, _ in self.rows(after=before):
             if sequence != frontier.size + 1:
@@ -161,3 +160,25 @@ class Ledger:
             stream.write(content + "\n")
             written += 1
         return written
+
+
+def _signed_before(connection: sa.Connection, signer: CryptoSigner) -> Frontier:
+    """What the newest checkpoint holds that `signer` made, to go on from; nothing, where there is none: who may add rows signs nothing by it.
+
+    Raises:
+        LedgerError: the entries are no longer those that were signed.
+    """
+    for row in connection.execute(sa.select(ledger_checkpoints).order_by(ledger_checkpoints.c.size.desc())):
+        try:
+            signed = open_checkpoint(json.loads(row.envelope), [signer.public_key])
+            frontier = frontier_of(row.size, json.loads(row.peaks))
+        except (KeyProblem, ValueError, TypeError, AttributeError):
+            continue
+        if (signed.size, signed.root) != (frontier.size, frontier.root):
+            continue
+        hashed = connection.execute(sa.select(ledger_entries.c.hash).where(ledger_entries.c.sequence == signed.size)).scalar()
+        if hashed != signed.last:
+            what = f"entry {signed.size} is not the one that was signed at {signed.signed_at}"
+            raise LedgerError(what, where="ledger", hint="Entries are gone or were changed; verify an export against the checkpoints kept elsewhere")
+        return frontier
+    return Frontier()

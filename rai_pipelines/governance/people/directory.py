@@ -84,6 +84,9 @@ class Directory(_Frozen):
             for other in (*person.responsible, *((person.deputy,) if person.deputy else ())):
                 if other not in owners or not any(other == known.id for known in self.people):
                     raise ValueError(f"{person.id} names {other}, who is not in the file")
+            services = [other.id for other in self.people if other.responsible and other.id in person.responsible]
+            if services:
+                raise ValueError(f"{person.id} acts for {services[0]}, which itself acts for others: name the people behind it")
         return self
 
     @property

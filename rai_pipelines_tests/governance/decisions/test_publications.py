@@ -185,6 +185,18 @@ def test_a_file_put_beside_published_ones_approves_nothing(office: Office, tmp_p
 
 
 @ON_ONE
+def test_deleting_every_publication_gives_no_leave_to_what_was_approved_under_it(office: Office) -> None:
+    office.publish(office.policy)
+    gate = office.approve(office.audited(policy_status=PolicyStatus.PUBLISHED), "validator", "risk-owner")
+    assert gate.standing.state is GateState.APPROVED
+    with office.engine.begin() as connection:  # as the owner of the database, who lifts its protection
+        connection.exec_driver_sql("DROP TRIGGER decisions_no_delete")
+        connection.execute(decisions.delete().where(decisions.c.kind == "publish"))
+    found = office.keeper.look(gate.version).standing
+    assert found.state is GateState.REVOKED and "no publication of it is left" in found.reason
+
+
+@ON_ONE
 def test_going_back_to_an_older_published_version_approves_nothing(office: Office) -> None:
     office.publish(office.policy)
     later = office.clock.now.date().replace(year=2027, month=1, day=1)

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from rai_pipelines.errors import RegistryUnavailable
+from rai_pipelines.errors import RegistryRefused, RegistryUnavailable
 from rai_pipelines.governance.database.engine import make_engine, upgrade
 from rai_pipelines.governance.database.tables import bypasses
 from rai_pipelines.governance.database.tables import cases as cases_table
+from rai_pipelines.governance.database.tables import gates as gates_table
 from rai_pipelines.governance.gate.bypass import watch_pointers
 from rai_pipelines.governance.gate.record import GateState
 from rai_pipelines.policy.verdict import VerdictStatus
@@ -95,6 +96,56 @@ def test_where_the_policy_enforces_the_alias_goes_back_to_the_approved_version_o
     assert registry.aliases("loans")["champion"] == "1"
     undone = [entry.body["to"] for entry in office.keeper.ledger.entries() if entry.kind == "bypass_undone"]
     assert undone == [None, "1"]
+
+
+@pytest.mark.parametrize("lost", ["roles", "keys"])
+def test_an_approval_whose_signer_lost_role_or_key_ends_without_anybody_asking(office: Office, registry: MlflowRegistry, lost: str) -> None:
+    for number in ("1", "2"):
+        office.approve(office.audited(version=number), "validator", "risk-owner")
+    next(person for person in office.people if person["id"] == "risk-owner")[lost] = []
+    watch_pointers(office.keeper, registry)
+    with office.engine.connect() as connection:
+        states = connection.execute(sa.select(gates_table.c.state)).scalars().all()
+    assert states == ["awaiting_review", "awaiting_review"]
+
+
+def test_an_alias_that_cannot_be_put_back_keeps_no_other_from_it(office: Office, registry: MlflowRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.policy = office.policy_with({"bypass": "enforce"})
+    delete = registry.delete_alias
+
+    def failing(alias: str, name: str) -> None:
+        if alias == "champion":
+            raise RegistryRefused("does not let champion go", where=name)
+        delete(alias, name)
+
+    monkeypatch.setattr(registry, "delete_alias", failing)
+    for alias in ("champion", "production"):
+        registry.set_alias(alias, version("2"))
+    with pytest.raises(RegistryRefused, match="does not let champion go"):
+        watch_pointers(office.keeper, registry)
+    assert set(registry.aliases("loans")) == {"champion"}
+
+
+def test_an_alias_that_was_mended_meanwhile_is_left_as_it_is(office: Office, registry: MlflowRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.policy = office.policy_with({"bypass": "enforce"})
+    office.approve(office.audited(), "validator", "risk-owner")
+    registry.set_alias("champion", version("2"))
+    seen = registry.live_pointers()
+    monkeypatch.setattr(registry, "live_pointers", lambda: seen)
+    registry.delete_alias("champion", "loans")  # somebody takes it away after the look
+    watch_pointers(office.keeper, registry)
+    assert "champion" not in registry.aliases("loans")
+
+
+def test_no_alias_goes_back_to_an_approved_version_that_was_deleted_in_the_registry(office: Office, registry: MlflowRegistry) -> None:
+    office.policy = office.policy_with({"bypass": "enforce"})
+    registry.register("loans", office.folder / "evidence")
+    for number in ("1", "2"):
+        office.approve(office.audited(version=number), "validator", "risk-owner")
+    registry._client().delete_model_version("loans", "2")
+    registry.set_alias("champion", version("3"))
+    watch_pointers(office.keeper, registry)
+    assert registry.aliases("loans")["champion"] == "1"
 
 
 def test_an_approval_that_expires_makes_the_version_in_use_a_bypass(office: Office, registry: MlflowRegistry) -> None:

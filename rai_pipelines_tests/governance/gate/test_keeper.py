@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from rai_pipelines.errors import DecisionRefused, EvidenceError
-from rai_pipelines.governance.decisions.statement import DecisionKind, Words
+from rai_pipelines.governance.decisions.statement import DecisionKind, SignedDecision, Words
 from rai_pipelines.governance.gate.record import GateState
 from rai_pipelines.governance.keys import make_key
 from rai_pipelines.governance.outbox import waiting
@@ -69,6 +70,13 @@ def test_a_second_key_does_not_make_a_second_person(office: Office) -> None:
         office.approve(gate, "submitter", key="submitter-second")
 
 
+@pytest.mark.parametrize("spelling", ["SUBMITTER", " submitter", "submitter@example.org"])
+def test_another_spelling_of_ones_own_name_approves_nothing(office: Office, spelling: str) -> None:
+    gate = office.audited()
+    with pytest.raises(DecisionRefused, match="not this person's"):
+        office.approve(gate, spelling, key="submitter")
+
+
 def test_a_key_that_belongs_to_nobody_or_to_somebody_else_is_refused(office: Office) -> None:
     gate = office.audited()
     make_key(office.keys, "stranger")
@@ -113,6 +121,50 @@ def test_evidence_of_production_can_change_without_voiding_an_approval_and_a_wor
     assert office.audited().standing.state is GateState.APPROVED, "the same binding complies again, and its approvals are about it"
 
 
+def test_a_verdict_that_needs_review_again_revokes_the_approval_of_a_compliant_one(office: Office) -> None:
+    office.approve(office.audited(), "validator", "risk-owner")
+    office.clock.advance(days=30)
+    gate = office.audited(VerdictStatus.NEEDS_REVIEW)
+    assert (gate.standing.state, gate.standing.reason) == (
+        GateState.REVOKED,
+        "The verdict is worse than the one that was approved; waits for somebody as validator and somebody as risk_owner",
+    )
+    office.clock.advance(minutes=1)
+    assert office.keeper.look(VERSION).standing.state is GateState.REVOKED
+    assert office.approve(gate, "validator", "risk-owner").standing.state is GateState.APPROVED, "they have seen what needs review"
+    office.clock.advance(days=30)
+    assert office.audited(VerdictStatus.NEEDS_REVIEW).standing.state is GateState.APPROVED, "it got no worse"
+
+
+def test_a_waiver_that_ends_takes_the_approval_with_it_where_the_verdict_needs_review_without_it(office: Office) -> None:
+    asking = _asking_control(office)
+    failing(office, asking, status=VerdictStatus.NEEDS_REVIEW)
+    office.clock.advance(minutes=1)
+    office.waive(office.waiver(asking), "officer", "risk-owner")
+    office.clock.advance(minutes=1)
+    gate = office.approve(office.keeper.look(VERSION), "validator", "risk-owner")
+    assert (gate.effective.status, gate.standing.state) == (VerdictStatus.COMPLIANT, GateState.APPROVED)
+    office.clock.advance(days=21)
+    (moved,) = office.keeper.sweep()
+    assert moved.standing.state is GateState.REVOKED and "worse than the one that was approved" in moved.standing.reason
+    assert office.approve(office.keeper.look(VERSION), "validator", "risk-owner").standing.state is GateState.APPROVED
+
+
+def _asking_control(office: Office) -> str:
+    return next(control.id for control in office.policy.on(office.clock.now.date()) if not control.severity.blocks)
+
+
+def test_what_people_refused_last_is_approved_by_people_and_not_by_the_policy(office: Office) -> None:
+    for number, kind in (("1", DecisionKind.REJECT), ("2", DecisionKind.REVOKE)):
+        office.decide("validator", kind, office.audited(version=number, risk="low"))
+        changed = office.audited(version=number, risk="low", datasheet_digest="sha256:" + "2" * 64)
+        assert changed.standing.state is GateState.AWAITING_REVIEW
+        assert office.approve(changed, "validator").standing.state is GateState.APPROVED
+        assert office.audited(version=number, risk="low").standing.state is not GateState.APPROVED, "what was refused stays so"
+        again = office.audited(version=number, risk="low", datasheet_digest="sha256:" + "3" * 64)
+        assert again.standing.reason.startswith("Compliant, and the policy approves"), "people have said yes since"
+
+
 def test_an_approval_of_one_version_cannot_be_replayed_on_another(office: Office) -> None:
     first, second = office.audited(version="1"), office.audited(version="2")
     stolen = office.signed("validator", DecisionKind.APPROVE, first.binding)
@@ -132,6 +184,22 @@ def test_the_same_decision_handed_in_twice_is_one_decision(office: Office) -> No
     assert len(office.keeper.decisions_on(gate.binding)) == 1
 
 
+def test_the_same_decision_in_another_writing_of_its_envelope_is_refused(office: Office) -> None:
+    gate = office.audited()
+    signed = next(
+        one for one in iter(lambda: office.signed("validator", DecisionKind.APPROVE, gate.binding), None) if _rewritten(one) != one.envelope
+    )
+    office.keeper.decide(signed, WORDS)
+    with pytest.raises(DecisionRefused, match="in another way than signers do"):
+        office.keeper.decide(replace(signed, envelope=_rewritten(signed)), WORDS)
+
+
+def _rewritten(signed: SignedDecision) -> dict[str, Any]:
+    """The envelope with the other alphabet of Base64 and other bits in its padding: what is signed stays the same."""
+    payload = str(signed.envelope["payload"]).translate(str.maketrans("+/", "-_"))
+    return {**signed.envelope, "payload": f"{payload[:-2]}{chr(ord(payload[-2]) + 1)}=" if payload.endswith("=") else payload}
+
+
 def test_words_that_were_not_signed_are_refused(office: Office) -> None:
     signed = office.signed("validator", DecisionKind.APPROVE, office.audited().binding)
     with pytest.raises(DecisionRefused, match="other words"):
@@ -147,6 +215,12 @@ def test_a_rejection_stands_against_approvals_and_dissent_is_kept(office: Office
     assert gate.standing.state is GateState.REJECTED
     kept = office.keeper.decisions_on(gate.binding)
     assert (kept[0][0].decision.kind, kept[0][1]) == (DecisionKind.COMMENT, dissent)
+
+
+def test_who_takes_approvals_back_takes_no_rejection_back(office: Office) -> None:
+    gate = office.decide("second-validator", DecisionKind.REJECT, office.audited())
+    office.decide("submitter", DecisionKind.REVOKE, gate)
+    assert office.approve(gate, "validator", "risk-owner").standing.state is GateState.REJECTED
 
 
 def test_an_approval_is_revoked_and_has_to_be_given_again(office: Office) -> None:
@@ -343,14 +417,14 @@ def test_what_the_registry_has_to_be_told_is_in_the_outbox_with_the_decision(off
     assert (message.kind, message.key) == ("registry", "loans")
 
 
-def failing(office: Office, control: str, *, version: str = "1") -> Any:
+def failing(office: Office, control: str, *, version: str = "1", status: VerdictStatus = VerdictStatus.NON_COMPLIANT) -> Any:
     """A version at the gate for which that control failed and every other one passed."""
-    verdict = office.verdict(VerdictStatus.NON_COMPLIANT, version=version)
+    verdict = office.verdict(status, version=version)
     findings = tuple(
         item.model_copy(update={"status": FindingStatus.FAIL if item.control == control else FindingStatus.PASS, "reason": "as the test wants"})
         for item in verdict.findings
     )
-    return office.audited(VerdictStatus.NON_COMPLIANT, version=version, findings=findings)
+    return office.audited(status, version=version, findings=findings)
 
 
 def test_the_database_role_of_sqlite_cannot_be_told_to_forget(office: Office) -> None:

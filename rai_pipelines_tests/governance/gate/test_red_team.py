@@ -5,6 +5,7 @@ What such a person writes is written here by plain SQL, with the ledger entries 
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from datetime import date, timedelta
@@ -12,16 +13,19 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from securesystemslib.dsse import Envelope
 
 from rai_pipelines.errors import EvidenceError
 from rai_pipelines.evidence.canonical import canonical_json
-from rai_pipelines.governance.database.tables import bindings, decisions, gates, judgements
+from rai_pipelines.governance.database.tables import bindings, decisions, gates, judgements, texts
+from rai_pipelines.governance.decisions.offline import export_decisions
 from rai_pipelines.governance.decisions.statement import DecisionKind
 from rai_pipelines.governance.gate.bypass import watch_pointers
 from rai_pipelines.governance.gate.keeper import Gate
 from rai_pipelines.governance.gate.record import GateState
 from rai_pipelines.governance.gate.registry_sync import sync_registry
 from rai_pipelines.governance.gate.rows import Making
+from rai_pipelines.governance.keys import STATEMENT_TYPE, load_signer
 from rai_pipelines.policy.verdict import VerdictStatus
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 from rai_pipelines.subjects.names import ModelVersion
@@ -71,6 +75,13 @@ def test_a_reviewer_who_writes_rows_signs_in_no_role_that_they_do_not_hold(offic
     assert "was made as risk_owner, which this person is not" in found.standing.reason
 
 
+def test_a_reviewer_who_writes_rows_is_not_two_people_by_another_spelling(office: Office) -> None:
+    office.policy = office.policy_with({"high": {"quorum": {"people": 2, "roles": ["validator"]}}})
+    gate = office.approve(office.audited(), "validator")
+    inserted(office, office.signed("Validator", DecisionKind.APPROVE, gate.binding, key="validator"))
+    assert state(office, gate) is GateState.AWAITING_REVIEW
+
+
 def test_a_retired_key_signs_nothing_that_is_dated_back(office: Office) -> None:
     gate = office.approve(office.audited(), "validator")
     day = office.clock.now
@@ -99,6 +110,47 @@ def test_an_approval_that_lasts_longer_than_the_policy_lets_it_is_not_made_by_it
 
 
 # Somebody with the application's role in the database
+
+
+@pytest.mark.parametrize("envelope", ["x", "[]", '{"payload": 5, "payloadType": "x", "signatures": []}', '{"n": ' + "9" * 5000 + "}"])
+@pytest.mark.parametrize("kind", ["approve", "publish"])
+def test_a_decision_that_nobody_can_read_is_told_and_stops_nothing(office: Office, kind: str, envelope: str) -> None:
+    gate = office.approve(office.audited(), "validator")
+    slipped_in(office, gate, kind, envelope)
+    assert office.keeper.look(VERSION).standing.state is not GateState.APPROVED
+    office.keeper.sweep()
+    export_decisions(office.engine, io.StringIO(), until=9)
+
+
+@pytest.mark.parametrize("signed", [b"[]", b"5", b"{}", b"x", b"\xff"])
+def test_nonsense_that_a_reviewer_signed_stops_nothing(office: Office, signed: bytes) -> None:
+    gate = office.approve(office.audited(), "risk-owner")
+    envelope = Envelope(signed, STATEMENT_TYPE, {})
+    envelope.sign(load_signer(office.keys / "validator.key"))
+    slipped_in(office, gate, "approve", json.dumps(envelope.to_dict()))
+    assert "Not counted: decision" in office.keeper.look(VERSION).standing.reason
+
+
+def slipped_in(office: Office, gate: Gate, kind: str, envelope: str) -> None:
+    about = {"kind": kind, "model_name": "loans", "model_version": "1", "subject": gate.binding.digest}
+    with office.engine.begin() as connection:
+        row = {"id": "sha256:" + "0" * 64, **about, "recorded_at": office.clock.now, "sequence": 1, "envelope": envelope}
+        connection.execute(decisions.insert().values(**row))
+
+
+def test_nonsense_in_the_row_binding_or_words_of_a_version_keeps_no_other_from_being_looked_at(office: Office) -> None:
+    office.approve(office.audited(version="1"), "validator", "risk-owner")
+    other = office.approve(office.audited(version="2"), "validator", "risk-owner")
+    digest = "sha256:" + "1" * 64
+    with office.engine.begin() as connection:
+        connection.execute(texts.update().values(content="x"))
+        connection.execute(bindings.insert().values(digest=digest, content="x"))
+        row = {name: value for name, value in connection.execute(sa.select(judgements)).first()._asdict().items() if name != "id"}  # type: ignore[union-attr]
+        connection.execute(judgements.insert().values(**{**row, "binding_digest": digest}))
+        connection.execute(gates.update().where(gates.c.model_version == "1").values(binding_digest=digest, state="x", due_at=office.clock.now))
+    assert [str(item.version) for item in office.keeper.sweep()] == ["loans/1"]
+    assert office.keeper.decisions_on(other.binding)[0][1] is None
+    assert state(office, other) is GateState.APPROVED
 
 
 def test_a_row_that_somebody_marked_as_approved_is_no_approval_for_the_watch(office: Office, registry: MlflowRegistry) -> None:
@@ -173,7 +225,7 @@ def test_a_lower_risk_class_than_before_is_decided_by_those_who_decided_before(o
     office.approve(office.audited(version="1"), "validator", "risk-owner")
     lower = office.audited(version="2", risk="low")
     assert lower.standing.state is GateState.AWAITING_REVIEW
-    assert "It declares risk class low, and the version approved before it high" in lower.standing.reason
+    assert "It declares risk class low, and what was approved before high" in lower.standing.reason
     assert office.approve(lower, "validator", "risk-owner").standing.state is GateState.APPROVED
     assert office.audited(version="3", risk="low").standing.state is GateState.APPROVED, "they have approved the lower class"
 
@@ -182,6 +234,29 @@ def test_taking_the_version_before_back_does_not_open_the_way_to_a_lower_class(o
     gate = office.approve(office.audited(version="1"), "validator", "risk-owner")
     office.decide("owner", DecisionKind.REVOKE, gate)
     assert office.audited(version="2", risk="low").standing.state is GateState.AWAITING_REVIEW
+
+
+def test_an_approved_version_that_is_declared_lower_afterwards_is_decided_by_those_who_approved_it(office: Office) -> None:
+    office.approve(office.audited(version="1"), "validator", "risk-owner")
+    lower = office.audited(version="1", risk="low", datasheet_digest="sha256:" + "2" * 64)
+    assert lower.standing.state is GateState.AWAITING_REVIEW
+    assert office.audited(version="2", risk="low").standing.state is GateState.AWAITING_REVIEW, "nor does the next one get through by it"
+    assert office.approve(lower, "validator", "risk-owner").standing.state is GateState.APPROVED
+
+
+def test_an_older_version_or_one_of_the_same_moment_is_no_way_to_a_lower_class(office: Office) -> None:
+    verdict = office.verdict(version="2")
+    office.approve(office.keeper.take_verdict(verdict, office.binding(verdict), created_ms=5), "validator", "risk-owner")
+    for number, created_ms in (("1", 4), ("3", 5)):
+        lower = office.verdict(version=number, risk="low")
+        gate = office.keeper.take_verdict(lower, office.binding(lower), created_ms=created_ms)
+        assert gate.standing.state is GateState.AWAITING_REVIEW
+
+
+def test_a_version_of_a_lower_class_keeps_its_approval_when_a_newer_one_is_of_a_higher(office: Office) -> None:
+    first = office.audited(version="1", risk="low")
+    office.approve(office.audited(version="2"), "validator", "risk-owner")
+    assert state(office, first) is GateState.APPROVED
 
 
 def test_months_cannot_be_made_up_for_by_the_tag_of_a_run(office: Office) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from rai_pipelines.errors import RegistryUnavailable
+from rai_pipelines.errors import RegistryRefused, RegistryUnavailable
 from rai_pipelines.governance.database.engine import make_engine, upgrade
 from rai_pipelines.governance.decisions.statement import DecisionKind
 from rai_pipelines.governance.gate.record import APPROVED_ALIAS, COMPLIANT_ALIAS, ReleaseDecision
 from rai_pipelines.governance.gate.registry_sync import plan_alias, registry_deliveries, sync_registry, tag_failed_audit
-from rai_pipelines.governance.outbox import drain, waiting
+from rai_pipelines.governance.outbox import drain, put, waiting
 from rai_pipelines.policy.verdict import VerdictStatus
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 from rai_pipelines.subjects.names import ModelVersion
@@ -108,6 +110,38 @@ def test_while_the_registry_is_down_nothing_is_lost_and_the_outbox_drains_when_i
         assert waiting(connection) == []
 
 
+@pytest.mark.parametrize("deleted", ["1", "2"])
+def test_a_version_that_was_deleted_in_the_registry_keeps_nobody_from_hearing_of_the_others(
+    office: Office, registry: MlflowRegistry, deleted: str
+) -> None:
+    gates = [office.audited(version=number) for number in ("1", "2")]
+    registry._client().delete_model_version("loans", deleted)
+    for gate in gates:
+        office.approve(gate, "validator", "risk-owner")
+    (told,) = drain(office.engine, registry_deliveries(office.engine, registry, settle=office.keeper.settled), now=office.clock.now)
+    left = {"1": "2", "2": "1"}[deleted]
+    assert told.problem is None
+    assert registry.aliases("loans") == {"approved": left, "compliant": left}
+
+
+def test_what_the_registry_refuses_about_one_version_keeps_it_from_hearing_of_no_other(
+    office: Office, registry: MlflowRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_tags = registry.set_tags
+
+    def refusing(about: ModelVersion, tags: Mapping[str, str]) -> None:
+        if about.version == "1":
+            raise RegistryRefused("metadata was not taken", where=str(about))
+        set_tags(about, tags)
+
+    monkeypatch.setattr(registry, "set_tags", refusing)
+    for number in ("1", "2"):
+        office.approve(office.audited(version=number), "validator", "risk-owner")
+    (told,) = drain(office.engine, registry_deliveries(office.engine, registry), now=office.clock.now)
+    assert told.problem is not None and "was not taken" in told.problem, "and it is tried again"
+    assert registry.aliases("loans")["approved"] == "2"
+
+
 def test_a_registry_that_is_down_is_an_error_and_not_a_decision(office: Office) -> None:
     office.audited()
     with pytest.raises(RegistryUnavailable):
@@ -187,6 +221,33 @@ def test_a_process_that_died_while_it_delivered_holds_a_message_for_two_minutes(
     assert drain(office.engine, {"registry": lambda _: None}, now=office.clock.now) == []
     office.clock.advance(seconds=1)
     assert len(drain(office.engine, {"registry": lambda _: None}, now=office.clock.now)) == 1
+
+
+def test_a_message_after_slow_ones_is_held_for_two_minutes_from_its_own_delivery(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    with office.engine.begin() as connection:
+        for key in ("first", "second"):
+            put(connection, "mail", key, {"to": key}, now=office.clock.now)
+    took = iter((0.0, 0.0, 130.0))  # the first delivery takes longer than the lease
+    monkeypatch.setattr("rai_pipelines.governance.outbox.monotonic", lambda: next(took, 130.0))
+    sent: list[str] = []
+
+    def send(payload: Mapping[str, Any]) -> None:
+        sent.append(payload["to"])
+        if payload["to"] == "second":  # another process, while it is sent
+            drain(office.engine, {"mail": send}, now=office.clock.now + timedelta(seconds=131))
+
+    drain(office.engine, {"mail": send}, now=office.clock.now)
+    assert sent == ["first", "second"]
+
+
+def test_what_is_put_by_a_ledger_whose_time_is_ahead_is_told_at_once(office: Office, registry: MlflowRegistry) -> None:
+    office.clock.advance(days=400)
+    office.audited(version="1")
+    office.clock.advance(days=-400)
+    office.audited(version="2")
+    (told,) = drain(office.engine, registry_deliveries(office.engine, registry), now=office.clock.now)
+    assert told.problem is None
+    assert registry.aliases("loans") == {COMPLIANT_ALIAS: "2"}
 
 
 def test_what_has_to_be_told_anew_meanwhile_is_not_taken_for_told(office: Office) -> None:

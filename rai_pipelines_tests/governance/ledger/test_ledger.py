@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from securesystemslib.signer import CryptoSigner
 
 from rai_pipelines.errors import LedgerError
+from rai_pipelines.governance.database.tables import ledger_checkpoints, ledger_entries
 from rai_pipelines.governance.ledger.checkpoints import read_outside, sign_checkpoint
 from rai_pipelines.governance.ledger.entry import GENESIS, LedgerEntry, hash_of, read_entry, seal
 from rai_pipelines.governance.ledger.merkle import Frontier, frontier_of, root_of
@@ -91,6 +93,42 @@ def test_entries_follow_one_another_and_the_export_verifies_offline(engine: sa.E
     assert ledger.export(exported) == 7
     found = verify_ledger(io.StringIO(exported.getvalue()), read_outside(tmp_path / "outside"), [SIGNER.public_key])
     assert (found.holds, found.entries, found.sealed, found.checkpoints, found.problems) == (True, 7, 7, 2, [])
+
+
+def test_no_checkpoint_goes_on_from_one_that_was_not_signed(engine: sa.Engine, tmp_path: Path) -> None:
+    ledger = Ledger(engine, clock=lambda: NOW)
+    for number in range(5):
+        ledger.append(Happening("verdict", "system:audit", {"number": number}))
+    ledger.checkpoint(SIGNER, tmp_path)
+    ledger.append(Happening("verdict", "system:audit", {"number": 5}))
+    with engine.begin() as connection:  # whoever may write rows says that all is signed, or something else
+        kept = connection.execute(sa.select(ledger_checkpoints)).one()._asdict()
+        connection.execute(ledger_checkpoints.insert().values(**{**kept, "size": 6, "peaks": json.dumps(["00" * 32, "11" * 32])}))
+        connection.execute(ledger_checkpoints.insert().values(size=7, peaks="x", envelope="x"))
+    made = ledger.checkpoint(SIGNER, tmp_path)
+    assert made is not None
+    exported = io.StringIO()
+    ledger.export(exported)
+    found = verify_ledger(io.StringIO(exported.getvalue()), read_outside(tmp_path), [SIGNER.public_key])
+    assert (found.holds, found.sealed, found.problems) == (True, 6, [])
+
+
+def test_a_ledger_that_lost_entries_that_were_signed_gets_no_checkpoint(engine: sa.Engine, tmp_path: Path) -> None:
+    ledger = Ledger(engine, clock=lambda: NOW)
+    for number in range(5):
+        ledger.append(Happening("verdict", "system:audit", {"number": number}))
+    ledger.checkpoint(SIGNER, tmp_path)
+    with engine.begin() as connection:  # as the owner of the database
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("DROP TRIGGER ledger_entries_no_delete")
+        else:
+            connection.exec_driver_sql("ALTER TABLE ledger_entries DISABLE TRIGGER ALL")
+        connection.execute(ledger_entries.delete().where(ledger_entries.c.sequence == 5))
+    with pytest.raises(LedgerError, match="entry 5 is not the one that was signed"):
+        ledger.checkpoint(SIGNER, tmp_path)
+    ledger.append(Happening("verdict", "system:audit", {"number": "another fifth"}))
+    with pytest.raises(LedgerError, match="entry 5 is not the one that was signed"):
+        ledger.checkpoint(SIGNER, tmp_path)
 
 
 def test_two_processes_that_write_at_once_keep_one_chain(engine: sa.Engine, database_url: str) -> None:
@@ -187,6 +225,33 @@ def test_every_change_to_the_entries_is_found(change: str) -> None:
     found = verified(CHANGES[change](lines), envelope)
     assert not found.holds
     assert found.problems
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n", "100000000000000000000000"),
+        ("n", "NaN"),
+        ("recorded_at", "1764579600"),
+        ("recorded_at", '"2026-12-01T09:00:01Z"'),
+        ("recorded_at", '"2026-12-01T09:00:01.000000"'),
+        ("recorded_at", '"2026-12-01T10:00:01.000000+01:00"'),
+        ("sequence", "true"),
+        ("sequence", '"1"'),
+    ],
+)
+def test_an_entry_in_another_writing_of_the_same_is_no_entry(name: str, value: str) -> None:
+    (line,) = chain(1)
+    written = re.sub(rf'"{name}":("[^"]*"|\d+)', f'"{name}":{value}', line)
+    assert written != line
+    with pytest.raises(LedgerError, match=r"is written otherwise|not readable|canonical"):
+        read_entry(written)
+
+
+def test_an_entry_that_leaves_out_what_is_nothing_is_no_entry() -> None:
+    (line,) = chain(1)
+    with pytest.raises(LedgerError, match="is written otherwise"):
+        read_entry(line.replace('"retention":"document",', ""))
 
 
 def test_a_checkpoint_by_another_key_or_with_another_content_is_forged() -> None:

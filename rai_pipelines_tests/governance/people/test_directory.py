@@ -52,6 +52,7 @@ def test_letters_that_look_alike_are_nobody_and_cannot_be_written_into_the_file(
         ({"mail": "A@example.org"}, {"mail": "a@EXAMPLE.org"}, "belongs to both"),
         ({}, {"deputy": "nobody"}, "names nobody"),
         ({}, {"responsible": ["reviewer"], "roles": ["validator"]}, "neither keys nor roles"),
+        ({"responsible": ["other"]}, {"responsible": ["reviewer"]}, "reviewer acts for other, which itself acts for others"),
     ],
 )
 def test_a_file_in_which_people_run_into_each_other_is_refused(tmp_path: Path, first: dict[str, Any], second: dict[str, Any], problem: str) -> None:

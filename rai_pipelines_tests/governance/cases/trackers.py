@@ -24,6 +24,9 @@ class Service:
     def __init__(self) -> None:
         self.failures: list[str] = []
         self.requests: list[str] = []
+        self.instead: str | None = None  # what it answers to everything, with 200
+        self.redirect: str | None = None  # where it sends everybody
+        self.trickles = False
         self.lock = threading.Lock()
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes, headers: Any) -> tuple[int, Any]:
@@ -39,6 +42,7 @@ class Jira(Service):
     def __init__(self) -> None:
         super().__init__()
         self.issues: dict[str, dict[str, Any]] = {}
+        self.needs_resolution = False
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes, headers: Any) -> tuple[int, Any]:
         if (method, path) == ("POST", "/rest/api/3/search/jql"):
@@ -47,6 +51,9 @@ class Jira(Service):
             return 200, {"issues": [{"id": key, "key": key} for key in found[:1]], "isLast": True}
         if (method, path) == ("POST", "/rest/api/3/issue"):
             fields = json.loads(body)["fields"]
+            described = sum(len(text["text"]) for paragraph in fields["description"]["content"] for text in paragraph["content"])
+            if described > 32_767 or any(len(value) > 255 for name, value in fields.items() if name.startswith("customfield_")):
+                return 400, {"errorMessages": ["The entered text is too long. It exceeds the allowed limit"], "errors": {}}
             if fields["description"]["type"] != "doc" or len(fields["summary"]) > 255 or "\n" in fields["summary"]:
                 return 400, {"errorMessages": [], "errors": {"summary": "The summary is invalid"}}
             key = f"{fields['project']['key']}-{len(self.issues) + 1}"
@@ -73,6 +80,8 @@ class Jira(Service):
             return 200, {
                 "transitions": [{"id": name, "name": name, "to": {"name": name, "statusCategory": {"key": CATEGORY_OF[name]}}} for name in names]
             }
+        if (method, rest) == ("POST", "transitions") and self.needs_resolution:
+            return 400, {"errorMessages": [], "errors": {"resolution": "Resolution is required."}}
         if (method, rest) == ("POST", "transitions"):
             issue["status"] = json.loads(body)["transition"]["id"]
             return 204, None
@@ -136,10 +145,18 @@ def served(service: Service) -> Iterator[str]:
                 failure = service.failures.pop(0) if service.failures else None
             if failure == "hang":
                 time.sleep(1.5)
+            if service.redirect is not None:
+                return self._send(307, None, {"Location": service.redirect + self.path})
+            if service.instead is not None:
+                return self._send(200, service.instead, {})
+            if service.trickles:
+                return self._trickle()
             with service.lock:
                 if failure in ("hang", "429", "500"):
                     status = 503 if failure == "hang" else int(failure)
                     return self._send(status, {"errorMessages": ["not now"]}, {"Retry-After": "30"} if failure == "429" else {})
+                if failure == "echo":
+                    return self._send(400, f"bad request: Authorization: {self.headers['Authorization']}; {TOKEN}", {})
                 if self.headers.get("Authorization") != wanted:
                     return self._send(401, {"errorMessages": ["Client must be authenticated to access this resource."]}, {})
                 query = {name: values[0] for name, values in parse_qs(parts.query).items()}
@@ -161,6 +178,16 @@ def served(service: Service) -> Iterator[str]:
             self.wfile.write(text[: len(text) // 2] if cut else text)
             if cut:
                 self.close_connection = True
+
+        def _trickle(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            for _ in range(20):
+                self.wfile.write(b" ")
+                self.wfile.flush()
+                time.sleep(0.2)
+            self.close_connection = True
 
         do_GET = do_POST = do_PATCH = _handle
 

@@ -1,6 +1,7 @@
 """Cases in Jira and Jira Service Management, by the REST API v3 of Jira Cloud (developer.atlassian.com/cloud/jira/platform/rest/v3).
 
-A ticket is found again by a label that is made from the case's key, so that a create whose answer was lost is not made twice.
+A ticket is found again by a label that is made from the case's key, so that a create whose answer was lost is not made twice. Jira finds new
+tickets seconds to minutes after they were made (developer.atlassian.com/cloud/jira/platform/search-and-reconcile): until then none is made anew.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ PRIORITIES = {Severity.CRITICAL: "Highest", Severity.HIGH: "High", Severity.MEDI
 CATEGORIES = {"new": CaseState.OPEN, "undefined": CaseState.OPEN, "indeterminate": CaseState.IN_PROGRESS, "done": CaseState.RESOLVED}
 WANTED_CATEGORY = {CaseState.OPEN: "new", CaseState.IN_PROGRESS: "indeterminate", CaseState.RESOLVED: "done", CaseState.CLOSED: "done"}
 LONGEST_SUMMARY = 250
+FOUND_AFTER_S = 300.0
 LONGEST_TEXT = 30_000  # Jira takes 32,767 characters
 LONGEST_FIELD = 255
 
@@ -50,7 +52,11 @@ class JiraTracker:
             "priority": {"name": self.file.priorities.get(request.severity, PRIORITIES[request.severity])},
             **{name: value[:LONGEST_FIELD] for name, value in self.file.extra_fields(case).items()},
         }
-        return self._ticket(_part(self._call("POST", "/rest/api/3/issue", json={"fields": fields}), "key", str))
+        try:
+            return self._ticket(_part(self._call("POST", "/rest/api/3/issue", json={"fields": fields}), "key", str))
+        except TrackerUnavailable as error:  # it may be there all the same
+            pause = max(error.retry_after_s, FOUND_AFTER_S)
+            raise TrackerUnavailable(error.what, where=error.where, hint=error.hint, retry_after_s=pause) from error
 
     def attach(self, ticket: Ticket, name: str, content: bytes) -> None:
         """See `Tracker.attach`; an attachment of that name and size is not sent again."""

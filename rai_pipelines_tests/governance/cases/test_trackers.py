@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +96,23 @@ def test_whatever_fails_on_the_way_the_outbox_tries_again_and_there_is_one_ticke
     desk.clock.advance(seconds=29)
     if failure == "429":
         assert desk.drain() == [], "the tracker asked for 30 seconds"
-    desk.clock.advance(seconds=1)
+    desk.clock.advance(seconds=1 if at == 0 or isinstance(desk.service, ServiceNow) else 271)
     assert desk.drain() == [None]
     assert len(desk.tickets()) == 1
     with desk.book.engine.connect() as connection:
         assert waiting(connection) == []
+
+
+def test_a_ticket_that_jira_made_and_does_not_find_yet_is_not_made_twice(desk: Desk) -> None:
+    if not isinstance(desk.service, Jira):
+        pytest.skip("ServiceNow finds a record at once")
+    desk.service.clock, desk.service.indexed_after = desk.clock, timedelta(minutes=2)
+    desk.case()
+    desk.service.failures = [None, "lost answer"]  # type: ignore[list-item]
+    for _ in range(20):
+        desk.drain()
+        desk.clock.advance(seconds=30)
+    assert len(desk.tickets()) == 1 and desk.book.get(1).ref == "RAI-1"
 
 
 def test_an_outage_of_days_loses_nothing_and_doubles_nothing(desk: Desk) -> None:

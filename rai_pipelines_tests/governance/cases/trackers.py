@@ -7,12 +7,15 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from rai_pipelines_tests.governance.office import START
 
 USER, TOKEN = "robot@example.org", "hush-hush"
 FAILURES = ("hang", "429", "500", "half", "lost answer", "no json")
@@ -43,11 +46,14 @@ class Jira(Service):
         super().__init__()
         self.issues: dict[str, dict[str, Any]] = {}
         self.needs_resolution = False
+        self.clock: Callable[[], datetime] = lambda: START
+        self.indexed_after = timedelta()  # search does not find what is newer
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes, headers: Any) -> tuple[int, Any]:
         if (method, path) == ("POST", "/rest/api/3/search/jql"):
             label = re.search(r'labels = "([^"]+)"', json.loads(body)["jql"])
-            found = [key for key, issue in self.issues.items() if label and label[1] in issue["fields"]["labels"]]
+            indexed = {key: issue for key, issue in self.issues.items() if self.clock() - issue["made_at"] >= self.indexed_after}
+            found = [key for key, issue in indexed.items() if label and label[1] in issue["fields"]["labels"]]
             return 200, {"issues": [{"id": key, "key": key} for key in found[:1]], "isLast": True}
         if (method, path) == ("POST", "/rest/api/3/issue"):
             fields = json.loads(body)["fields"]
@@ -57,7 +63,7 @@ class Jira(Service):
             if fields["description"]["type"] != "doc" or len(fields["summary"]) > 255 or "\n" in fields["summary"]:
                 return 400, {"errorMessages": [], "errors": {"summary": "The summary is invalid"}}
             key = f"{fields['project']['key']}-{len(self.issues) + 1}"
-            self.issues[key] = {"fields": fields, "status": "To Do", "attachments": [], "comments": []}
+            self.issues[key] = {"fields": fields, "status": "To Do", "attachments": [], "comments": [], "made_at": self.clock()}
             return 201, {"id": "10000", "key": key, "self": f"/rest/api/3/issue/{key}"}
         key, _, rest = path.removeprefix("/rest/api/3/issue/").partition("/")
         issue = self.issues.get(key)

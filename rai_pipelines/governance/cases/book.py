@@ -13,7 +13,7 @@ from rai_pipelines.errors import DecisionRefused
 from rai_pipelines.evidence.canonical import canonical_json
 from rai_pipelines.governance.cases.case import Case, CaseRequest, CaseState, Ticket
 from rai_pipelines.governance.cases.incidents import incident_classes
-from rai_pipelines.governance.cases.request import ACTOR, CASE_ATTACH, CASE_MOVE, request_case
+from rai_pipelines.governance.cases.request import ACTOR, CASE_ATTACH, CASE_MOVE, MOVED_TO, request_case
 from rai_pipelines.governance.database.engine import reading
 from rai_pipelines.governance.database.tables import case_events, cases, outbox, texts
 from rai_pipelines.governance.decisions.statement import Words, digest_of_words
@@ -163,7 +163,8 @@ class CaseBook:
             values["lesson"] = digest_of_words(lesson)
             if connection.execute(sa.select(texts.c.digest).where(texts.c.digest == values["lesson"])).first() is None:
                 connection.execute(texts.insert().values(digest=values["lesson"], content=canonical_json(lesson).decode()))
-        self._note(connection, row.id, source, f"moved to {state.value}", now, **values)
+        what = f"{MOVED_TO}{state.value}" if state.value != row.state else "a lesson was written down"
+        self._note(connection, row.id, source, what, now, **values)
         body: dict[str, Any] = {"case": row.id, "state": state.value, "said_by": source}
         self.ledger.append_within(connection, Happening("case_moved", ACTOR, body, row.model_name, None))
         if source == "here":

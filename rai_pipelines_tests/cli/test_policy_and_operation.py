@@ -164,6 +164,29 @@ def test_a_setting_that_cannot_be_is_one_line(rai: Rai, monkeypatch: pytest.Monk
     assert rai("doctor").could_not().startswith("error: RAI_SEED: ")
 
 
+@pytest.mark.parametrize("value", ["champion", '["hush"'])
+def test_a_list_that_is_no_json_is_one_line(rai: Rai, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("RAI_LIVE_ALIASES", value)
+    said = rai("doctor").could_not()
+    assert "RAI_LIVE_ALIASES: is no JSON list" in said and "hush" not in said
+
+
+def test_what_nobody_foresaw_ends_in_3_for_1_and_2_are_answers(rai: Rai, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert "file" in rai("schemas", "--out", "file").could_not()
+
+    def defect() -> None:
+        raise KeyError("defect")
+
+    monkeypatch.setattr("rai_pipelines.settings.load_settings", defect)
+    ended = rai("gate", "loans/1")
+    assert ended.code == 3 and "Traceback" in ended.err
+
+
+def test_a_name_that_is_no_text_is_one_line(rai: Rai) -> None:
+    assert "is no text" in rai("gate", "m\udcff/1").could_not()
+
+
 def test_schemas_writes_every_published_schema(rai: Rai, tmp_path: Path) -> None:
     ended = rai("schemas", "--out", "made")
     assert ended.code == 0

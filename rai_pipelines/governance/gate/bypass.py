@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from rai_pipelines.errors import RaiError, RegistryRefused, RegistryUnavailable
 from rai_pipelines.governance.cases.case import CaseRequest
 from rai_pipelines.governance.cases.request import request_case
 from rai_pipelines.governance.database.engine import reading
@@ -42,7 +43,8 @@ def watch_pointers(keeper: Gatekeeper, registry: ModelRegistry) -> list[Bypass]:
     pointers of other kinds are reported only.
 
     Raises:
-        RegistryUnavailable: nothing is known, and nothing is changed.
+        RegistryUnavailable: nothing is known, and nothing is changed; or an alias could not be put back, and all others were.
+        RegistryRefused: so, by a registry that protects the alias.
     """
     pointers = registry.live_pointers()
     _settle(keeper, registry, sorted({pointer.version for pointer in pointers}, key=lambda version: version.key))
@@ -52,8 +54,14 @@ def watch_pointers(keeper: Gatekeeper, registry: ModelRegistry) -> list[Bypass]:
         found = [(pointer, why) for pointer in pointers if (why := _why_not(states.get(pointer.version))) is not None]
         noticed = _note(connection, keeper, found, now)
     if keeper.policy.release.bypass == "enforce":
+        refused: list[RaiError] = []
         for bypass in noticed:
-            _put_back(keeper, registry, bypass.pointer)
+            try:
+                _put_back(keeper, registry, bypass.pointer)
+            except (RegistryUnavailable, RegistryRefused) as error:  # of one model: that keeps no other bypass from being undone
+                refused.append(error)
+        if refused:
+            raise refused[0]
     return noticed
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from rai_pipelines.errors import RegistryUnavailable
+from rai_pipelines.errors import RegistryRefused, RegistryUnavailable
 from rai_pipelines.governance.database.engine import make_engine, upgrade
 from rai_pipelines.governance.database.tables import bypasses
 from rai_pipelines.governance.database.tables import cases as cases_table
@@ -108,3 +108,23 @@ def test_a_registry_that_is_down_changes_nothing(office: Office) -> None:
     with pytest.raises(RegistryUnavailable):
         watch_pointers(office.keeper, MlflowRegistry("http://127.0.0.1:9"))
     assert list(office.keeper.ledger.entries()) == []
+
+
+def test_an_alias_that_the_registry_protects_keeps_no_other_bypass_from_being_undone(
+    office: Office, registry: MlflowRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.policy = office.policy_with({"bypass": "enforce"})
+    for name in ("a-protected", "z-other"):
+        registry.register(name, tmp_path / "evidence")
+        registry.set_alias("champion", ModelVersion(name, "1"))
+    delete = MlflowRegistry.delete_alias
+
+    def protected(mine: MlflowRegistry, alias: str, name: str) -> None:
+        if name == "a-protected":
+            raise RegistryRefused("alias is protected", where=name)
+        delete(mine, alias, name)
+
+    monkeypatch.setattr(MlflowRegistry, "delete_alias", protected)
+    with pytest.raises(RegistryRefused, match="a-protected"):
+        watch_pointers(office.keeper, registry)
+    assert registry.aliases("z-other") == {} and len(cases(office)) == 2

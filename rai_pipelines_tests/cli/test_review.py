@@ -21,6 +21,7 @@ from rai_pipelines.governance.database.engine import open_governance
 from rai_pipelines.governance.database.tables import bindings, gates, judgements
 from rai_pipelines.governance.gate.binding import Binding, identity_digests
 from rai_pipelines.governance.keys import make_key
+from rai_pipelines.governance.people.directory import read_directory
 from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines.policy.load import shipped_policy_path
 from rai_pipelines.policy.verdict import consequence, judge
@@ -208,3 +209,11 @@ def test_a_binding_that_nobody_made_from_the_evidence_opens_no_pipeline(rai: Rai
     assert "calls/1: approved" in rai("review", "approve", "calls/1", "--as", "validator", *LOOKED).out, "the database cannot tell"
     refused = rai("gate", "calls/1")
     assert refused.code == 1 and "who submitted or owns the version, is not what came to the gate" in refused.out
+
+
+def test_the_people_of_the_guide_are_a_file_of_people(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "gate.md").read_text(encoding="utf-8")
+    lines = text[text.index("    schema: rai.people/v1") : text.index("Everybody makes a key pair")].splitlines()
+    (tmp_path / "people.yaml").write_text("\n".join(line[4:] for line in lines).replace("KEYID", "ab" * 32), encoding="utf-8")
+    directory = read_directory(tmp_path / "people.yaml")
+    assert directory.standing_for("build-service") == {"developer-1"} and directory.find("CORP\\reviewer1") is not None

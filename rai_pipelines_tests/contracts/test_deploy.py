@@ -58,6 +58,14 @@ def test_the_webhook_service_is_apart_reachable_from_this_machine_only_and_write
     assert f":{published.rpartition(':')[2]}/health" in " ".join(service["healthcheck"]["test"])
 
 
+def test_what_tells_people_and_the_tracker_has_their_addresses_and_no_other_service_has() -> None:
+    wanted = {"RAI_SMTP_URL", "RAI_MAIL_FROM", "RAI_WEBHOOK_URL", "RAI_TRACKER_USER", "RAI_TRACKER_TOKEN", "RAI_TRACKER_HOST"}
+    services = compose()["services"]
+    assert wanted <= set(services["code"]["environment"]), "sensors run in the code server"
+    assert {"RAI_GOVERNANCE_URL", "RAI_TRACKING_URI", "DAGSTER_POSTGRES_URL"} <= set(services["code"]["environment"])
+    assert not any(wanted & set(service["environment"]) for name, service in services.items() if name != "code")
+
+
 def test_every_service_that_asks_for_a_secret_asks_for_it_by_name() -> None:
     for name, service in compose()["services"].items():
         for variable, value in service.get("environment", {}).items():

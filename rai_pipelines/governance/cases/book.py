@@ -121,6 +121,8 @@ class CaseBook:
     def classify(self, number: int, incident_class: str, *, aware_at: datetime) -> Case:
         """Say that a case is an incident of a class that the law gives days for, from when the organisation became aware of it.
 
+        Classified anew, it has another day, and a report that was made about it before is not the one that is due then.
+
         Raises:
             DecisionRefused: the class is unknown, or the moment is still to come.
         """
@@ -135,6 +137,8 @@ class CaseBook:
             due = chosen.report_due(aware_at)
             row = self._row(connection, number)
             values = {"incident_class": incident_class, "aware_at": aware_at, "report_due_at": due}
+            if (row.incident_class, row.report_due_at) != (incident_class, due):
+                values["reported_at"] = None
             self._note(connection, number, "here", f"classified as {incident_class}, report due {due:%Y-%m-%d %H:%M} UTC", now, **values)
             body: dict[str, Any] = {"case": number, "incident_class": incident_class, "report_due": due.isoformat(timespec="seconds")}
             self.ledger.append_within(connection, Happening("incident_classified", ACTOR, body, row.model_name, None))
@@ -151,6 +155,8 @@ class CaseBook:
             row = self._row(connection, number)
             if row.report_due_at is None:
                 raise DecisionRefused("is not classified as an incident", where=f"case {number}", hint="Run: rai case classify")
+            if row.reported_at is not None:
+                return _case(row)  # it was reported then, not now
             self._note(connection, number, "here", "reported to the authority", now, reported_at=now)
             self.ledger.append_within(connection, Happening("incident_reported", ACTOR, {"case": number}, row.model_name, None))
             return _case(self._row(connection, number))

@@ -87,6 +87,17 @@ def test_awareness_in_another_time_zone_is_counted_and_noted_in_utc(book: CaseBo
     assert book.history(case.id)[-1][2].endswith("report due 2026-12-21 23:59 UTC")
 
 
+def test_an_incident_that_is_classified_anew_has_another_report_to_make_and_what_was_reported_stays_when_it_was(book: CaseBook) -> None:
+    number = book.request(request()).id
+    book.classify(number, "serious_incident", aware_at=START - timedelta(days=1))
+    assert book.reported(number).reported_at == START
+    book.ledger.clock.advance(days=1)  # type: ignore[attr-defined]
+    assert book.reported(number).reported_at == START, "said twice, reported once"
+    assert book.classify(number, "serious_incident", aware_at=START - timedelta(days=1)).reported_at == START
+    assert book.classify(number, "death", aware_at=START).reported_at is None, "a person has died: the authority has to hear of that"
+    assert [entry.kind for entry in book.ledger.entries()].count("incident_reported") == 1
+
+
 class Desk:
     """A tracker that answers for some tickets only; it notes which it was asked about."""
 

@@ -7,9 +7,11 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rai_pipelines.addresses import HIDDEN, without_secrets
+from rai_pipelines.clock import utc_now
 from rai_pipelines.governance.cases.case import TrackerRefused, TrackerUnavailable
 
 if TYPE_CHECKING:
@@ -111,8 +113,10 @@ def _json(text: bytes, where: str) -> Any:
 
 
 def _pause(answer: httpx.Response) -> float:
-    """Seconds that the tracker asks to wait; 0 where it does not say."""
+    """Seconds that the tracker asks to wait, in seconds or until a date (RFC 9110, 10.2.3), an hour at most; 0 where it does not say."""
+    asked = answer.headers.get("Retry-After", "0")
     try:
-        return min(max(float(answer.headers.get("Retry-After", "0")), 0.0), LONGEST_PAUSE_S)
-    except ValueError:
-        return 0.0  # a date: the outbox's own pauses will do
+        seconds = float(asked) if asked.isdecimal() else (parsedate_to_datetime(asked) - utc_now()).total_seconds()
+    except (ValueError, TypeError, OverflowError):  # neither; or a date without a zone
+        return 0.0
+    return min(max(seconds, 0.0), LONGEST_PAUSE_S)

@@ -10,6 +10,7 @@ from email.message import EmailMessage
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from rai_pipelines.clock import utc_now
 from rai_pipelines.errors import RaiError, SettingsError
 from rai_pipelines.governance.outbox import Deliver
 
@@ -85,6 +86,7 @@ def send_mail(channels: Channels, payload: Mapping[str, Any]) -> None:
     message = EmailMessage()
     message["From"], message["To"] = channels.sender, str(payload["to"])
     message["Subject"] = " ".join(str(payload["subject"]).split())[:200]
+    message["Date"] = utc_now()  # not every server adds it, and a mail without one is taken for spam
     message["Message-ID"] = f"<{payload['id']}@rai-pipelines>"
     message.set_content(str(payload["text"])[:LONGEST_TEXT])
     parts = urlsplit(channels.smtp or "")

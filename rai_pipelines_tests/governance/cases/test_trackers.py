@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,25 @@ def test_whatever_fails_on_the_way_the_outbox_tries_again_and_there_is_one_ticke
     assert len(desk.tickets()) == 1
     with desk.book.engine.connect() as connection:
         assert waiting(connection) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "least", "most"),
+    [
+        (lambda: format_datetime(datetime.now(UTC) + timedelta(minutes=10), usegmt=True), 590, 600),
+        (lambda: format_datetime(datetime.now(UTC) + timedelta(days=365), usegmt=True), 3600, 3600),
+        (lambda: "31536000", 3600, 3600),
+        (lambda: format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True), 0, 0),
+        (lambda: "nan", 0, 0),
+        (lambda: "soon", 0, 0),
+        (lambda: "-5", 0, 0),
+    ],
+)
+def test_a_tracker_is_left_alone_for_as_long_as_it_asks_and_an_hour_at_most(desk: Desk, asked: Callable[[], str], least: int, most: int) -> None:
+    desk.service.failures, desk.service.retry_after = ["429"], asked()
+    with pytest.raises(TrackerUnavailable) as caught:
+        desk.tracker.open(desk.case())
+    assert least <= caught.value.retry_after_s <= most
 
 
 def test_a_ticket_that_jira_made_and_does_not_find_yet_is_not_made_twice(desk: Desk) -> None:

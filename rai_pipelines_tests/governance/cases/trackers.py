@@ -30,6 +30,7 @@ class Service:
         self.instead: str | None = None  # what it answers to everything, with 200
         self.redirect: str | None = None  # where it sends everybody
         self.trickles = False
+        self.retry_after = "30"
         self.lock = threading.Lock()
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes, headers: Any) -> tuple[int, Any]:
@@ -160,7 +161,7 @@ def served(service: Service) -> Iterator[str]:
             with service.lock:
                 if failure in ("hang", "429", "500"):
                     status = 503 if failure == "hang" else int(failure)
-                    return self._send(status, {"errorMessages": ["not now"]}, {"Retry-After": "30"} if failure == "429" else {})
+                    return self._send(status, {"errorMessages": ["not now"]}, {"Retry-After": service.retry_after} if failure == "429" else {})
                 if failure == "echo":
                     return self._send(400, f"bad request: Authorization: {self.headers['Authorization']}; {TOKEN}", {})
                 if self.headers.get("Authorization") != wanted:

@@ -197,7 +197,7 @@ def test_without_a_password_a_mail_is_encrypted_where_it_can_be(certified: tuple
     for tls in (None, certified[0]):
         with mail_server(mails, host="127.0.0.2", tls=tls) as smtp:
             send_mail(Channels(smtp), NOTICE)
-    assert len(mails.got) == 2
+    assert len(mails.got) == 2 and all("\nDate: " in mail and "+0000" in mail for mail in mails.got)
 
 
 def test_a_webhook_that_talks_without_end_has_taken_the_message_all_the_same(told: Channelled) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rai_pipelines.cli.common import EXIT_COULD_NOT, STYLES, AsJson, err, exit_code_of, out, print_json
+from rai_pipelines.cli.common import EXIT_COULD_NOT, STYLES, AsJson, err, exit_code_of, out, print_json, printable
 from rai_pipelines.cli.outputs import AuditOutput, VerdictOutput
 from rai_pipelines.errors import EvidenceError
 from rai_pipelines.policy.verdict import Verdict
@@ -119,15 +119,15 @@ def print_verdict(found: Verdict) -> None:
     from rich.text import Text
 
     title = f"{found.model_name}/{found.model_version}: {found.status.value.replace('_', ' ')}"
-    out.print(Text(title, style=STYLES[found.status.value]))
+    out.print(Text(printable(title), style=STYLES[found.status.value]))
     under = f"under {found.policy} ({found.policy_status.value}), judged for {found.judged_for}"
-    out.print(f"{under}, risk class {found.risk_class} so tier {found.tier.value}", style="dim", markup=False)
+    out.print(f"{printable(under)}, risk class {found.risk_class} so tier {found.tier.value}", style="dim", markup=False)
     table = Table(box=None, pad_edge=False, show_edge=False)
     for column in ("control", "outcome", "why"):
         table.add_column(column, overflow="fold")
     decided = [item for item in found.findings if item.status.value not in ("not_in_force", "not_applicable")]
     for item in decided:
-        table.add_row(item.control, Text(item.status.value, style=STYLES[item.status.value]), Text(item.reason))
+        table.add_row(item.control, Text(item.status.value, style=STYLES[item.status.value]), Text(printable(item.reason)))
     out.print(table)
     rest = [item.control for item in found.findings if item.status.value == "not_in_force"]
     if rest:

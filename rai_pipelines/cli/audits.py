@@ -37,9 +37,9 @@ def audit(version: Version, as_json: AsJson = False) -> None:
     auditor = build_auditor(load_settings())
 
     def progress(step: Any, evidence: Any) -> None:
-        err.print(f"  {step.title}: {evidence.status.value}" + (f" ({evidence.reason})" if evidence.reason else ""), markup=False)
+        err.print(printable(f"  {step.title}: {evidence.status.value}" + (f" ({evidence.reason})" if evidence.reason else "")), markup=False)
 
-    found = auditor.audit(subject, on_step=progress, on_progress=lambda asked: err.print(f"    {asked}", markup=False))
+    found = auditor.audit(subject, on_step=progress, on_progress=lambda asked: err.print(printable(f"    {asked}"), markup=False))
     _, paths = write_model_card(auditor, subject)
     gate = open_gate(auditor, subject)
     if as_json:
@@ -63,7 +63,9 @@ def verdict(version: Version, as_json: AsJson = False) -> None:
     failure = failed if failed and (judged is None or failed.recorded_at > judged.recorded_at) else None
     if failure:
         reason = auditor.store.latest_evidence(AUDIT_RUN, subject.key)
-        err.print(f"The newest audit of {subject} failed on {failure.recorded_at}: {reason.reason if reason else ''}", style="red", markup=False)
+        err.print(
+            printable(f"The newest audit of {subject} failed on {failure.recorded_at}: {reason.reason if reason else ''}"), style="red", markup=False
+        )
     found = require_verdict(auditor, subject)
     if as_json:
         print_json(VerdictOutput(verdict=found, verdict_digest=found.digest, newest_audit_failed=failure is not None))

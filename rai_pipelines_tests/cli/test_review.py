@@ -27,7 +27,7 @@ from rai_pipelines.governance.people.directory import read_directory
 from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines.policy.load import shipped_policy_path
 from rai_pipelines.policy.verdict import consequence, judge
-from rai_pipelines.release import open_gate
+from rai_pipelines.release import open_gate, record_failed_run
 from rai_pipelines.settings import Settings, load_settings
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines_tests.cli.conftest import Rai
@@ -227,6 +227,9 @@ def test_what_names_and_data_say_is_shown_whole_and_steers_no_terminal(rai: Rai,
     judged(home, lambda item: item.model_copy(update={"reason": hostile}) if item.control == "DATA-B" else item)
     shown = rai("verdict", "calls/1").out
     assert not set(shown) & set("\x1b\u202e") and "[blink]x[/]" in " ".join(shown.split())
+    record_failed_run(build_auditor(home), VERSION, f"Failed on column {hostile}")
+    failed = rai("verdict", "calls/1")
+    assert "Failed on column" in " ".join(failed.err.split()) and not set(failed.err) & set("\x1b\u202e")
     waits = OnDesk(ModelVersion("calls[blink]", "1"), GateState.AWAITING_REVIEW, START, hostile, "high", "high")
     monkeypatch.setattr("rai_pipelines.desk.queue", lambda *_, **__: [waits])
     listed = rai("review", "list")

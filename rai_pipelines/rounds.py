@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import structlog
+
 from rai_pipelines.accountability import ESCALATION
 from rai_pipelines.audit import Auditor
 from rai_pipelines.errors import DatabaseError, RaiError
@@ -17,6 +19,9 @@ from rai_pipelines.release import open_gatekeeper
 
 if TYPE_CHECKING:
     from rai_pipelines.governance.gate.keeper import Gatekeeper
+
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,34 +76,45 @@ def _outside(keeper: Gatekeeper, auditor: Auditor, problems: list[str]) -> tuple
     from rai_pipelines.governance.gate.registry_sync import registry_deliveries
     from rai_pipelines.governance.outbox import drain
 
-    book, moved = CaseBook(keeper.engine, keeper.ledger), []
+    book = CaseBook(keeper.engine, keeper.ledger)
     deliver = dict(registry_deliveries(keeper.engine, auditor.registry, settle=keeper.settled))
-    try:
+
+    def with_tracker() -> list[str]:
         tracker = open_tracker(auditor.settings.tracker_path)
-        deliver |= case_deliveries(book, tracker)
-        if tracker is not None:
-            followed, asked = follow_tracker(book, tracker, now=keeper.clock())
-            moved += [f"case {case.id}: {case.state.value}" for case in followed]
-            problems += asked
-    except RaiError as error:
-        problems.append(str(error))
-    try:
-        deliver |= notice_deliveries(Channels.from_environment())
-    except RaiError as error:
-        problems.append(str(error))
+        deliver.update(case_deliveries(book, tracker))
+        if tracker is None:
+            return []
+        followed, asked = follow_tracker(book, tracker, now=keeper.clock())
+        problems.extend(asked)
+        return [f"case {case.id}: {case.state.value}" for case in followed]
+
+    def with_channels() -> list[str]:
+        deliver.update(notice_deliveries(Channels.from_environment()))
+        return []
+
+    moved = _try(with_tracker, problems)
+    _try(with_channels, problems)
     deliveries = drain(keeper.engine, deliver, now=keeper.clock())
     problems += [f"{item.kind} {item.key}, attempt {item.attempts}: {item.problem}" for item in deliveries if item.problem]
     return moved, sum(item.problem is None for item in deliveries)
 
 
 def _try(act: Callable[[], list[str]], problems: list[str], *, beats: Callable[[], None] = lambda: None) -> list[str]:
-    """What `act` answers; what keeps it from doing so is a problem of this round, but for a database that is not there."""
+    """What `act` answers; what keeps it from doing so is a problem of this round, but for a database that is not there.
+
+    A defect in one part, or an answer from outside that nobody thought of, keeps no other part from being done.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
     try:
         found = act()
         beats()
         return found
-    except DatabaseError:
+    except (DatabaseError, SQLAlchemyError):
         raise
     except RaiError as error:
         problems.append(str(error))
-        return []
+    except Exception as error:
+        _log.exception("a part of the round was not done")
+        problems.append(f"A part of the round failed in a way that nobody foresaw ({type(error).__name__}). The log has where.")
+    return []

@@ -5,13 +5,17 @@ Every variable starts with `RAI_`. Everything the embedded default keeps lies un
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as SourceError
 
 from rai_pipelines.errors import SettingsError
+
+_FIELD = re.compile(r'field "(\w+)"')
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -26,6 +30,10 @@ def load_settings(**overrides: Any) -> Settings:
         first = error.errors(include_url=False, include_input=False)[0]
         name = "RAI_" + "_".join(str(part) for part in first["loc"]).upper()
         raise SettingsError(first["msg"], where=name, hint="Correct or unset this environment variable") from error
+    except SourceError as error:  # a list that is no JSON; the library's own words would show the value in a traceback
+        found = _FIELD.search(str(error))
+        name = "RAI_" + found[1].upper() if found else "a variable that begins with RAI_"
+        raise SettingsError("is no JSON list", where=name, hint='Write a list like ["champion", "production"]') from error
 
 
 class Settings(BaseSettings):

@@ -192,6 +192,13 @@ def test_other_methods_and_paths_are_not_answered(service: Office, text: str) ->
     connection.close()
 
 
+def test_signed_text_that_no_database_takes_is_no_defect_of_the_service(service: Office) -> None:
+    for odd in ("\ud800", "champion\0"):
+        assert service.send(event("model_version_alias", "created", name="loans", version="1", alias=odd))[0] == 202
+        assert service.send(event("model_version", "created", name=f"loans{odd}", version="1"))[0] == 202
+        assert service.send(event(f"model{odd}", "created", name="loans"))[0] == 400
+
+
 def test_events_from_which_nothing_follows_are_accepted_and_cannot_be_replayed(service: Office) -> None:
     for number, body in enumerate(
         (event("registered_model", "created", name="loans"), event("prompt", "created", name="p"), event("a" * 99, "b"), alias_moved("challenger"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 
 import typer
 
@@ -12,13 +13,22 @@ from rai_pipelines.errors import RaiError
 
 
 def main() -> None:
-    """Entry point of `rai`."""
+    """Entry point of `rai`.
+
+    Whatever ends a command without an answer ends it with 3: 1 and 2 are answers, which a pipeline acts on.
+    """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     try:
         app()
     except RaiError as error:
         print_problem(error)
-        sys.exit(EXIT_COULD_NOT)
+    except OSError as error:
+        print_problem(RaiError(error.strerror or type(error).__name__, where=str(error.filename) if error.filename else None))
+    except Exception:
+        traceback.print_exc()
+    else:
+        return
+    sys.exit(EXIT_COULD_NOT)
 
 
 def build_app() -> typer.Typer:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rai_pipelines.cli.common import EXIT_COULD_NOT, EXIT_NON_COMPLIANT, STYLES, AsJson, err, exit_code_of, out, print_json
+from rai_pipelines.cli.common import EXIT_COULD_NOT, EXIT_NON_COMPLIANT, STYLES, AsJson, err, exit_code_of, out, print_json, printable
 from rai_pipelines.cli.outputs import AuditOutput, VerdictOutput
 from rai_pipelines.errors import EvidenceError
 from rai_pipelines.policy.verdict import Verdict
@@ -39,9 +39,9 @@ def audit(version: Version, as_json: AsJson = False) -> None:
     auditor = build_auditor(load_settings())
 
     def progress(step: Any, evidence: Any) -> None:
-        err.print(f"  {step.title}: {evidence.status.value}" + (f" ({evidence.reason})" if evidence.reason else ""), markup=False)
+        err.print(printable(f"  {step.title}: {evidence.status.value}" + (f" ({evidence.reason})" if evidence.reason else "")), markup=False)
 
-    found = auditor.audit(subject, on_step=progress, on_progress=lambda asked: err.print(f"    {asked}", markup=False))
+    found = auditor.audit(subject, on_step=progress, on_progress=lambda asked: err.print(printable(f"    {asked}"), markup=False))
     _, paths = write_model_card(auditor, subject)
     write_technical_documentation(auditor, subject)
     gate = open_gate(auditor, subject)
@@ -66,7 +66,9 @@ def verdict(version: Version, as_json: AsJson = False) -> None:
     failure = failed if failed and (judged is None or failed.recorded_at > judged.recorded_at) else None
     if failure:
         reason = auditor.store.latest_evidence(AUDIT_RUN, subject.key)
-        err.print(f"The newest audit of {subject} failed on {failure.recorded_at}: {reason.reason if reason else ''}", style="red", markup=False)
+        err.print(
+            printable(f"The newest audit of {subject} failed on {failure.recorded_at}: {reason.reason if reason else ''}"), style="red", markup=False
+        )
     found = require_verdict(auditor, subject)
     if as_json:
         print_json(VerdictOutput(verdict=found, verdict_digest=found.digest, newest_audit_failed=failure is not None))
@@ -152,15 +154,15 @@ def print_verdict(found: Verdict) -> None:
     from rich.text import Text
 
     title = f"{found.model_name}/{found.model_version}: {found.status.value.replace('_', ' ')}"
-    out.print(Text(title, style=STYLES[found.status.value]))
+    out.print(Text(printable(title), style=STYLES[found.status.value]))
     under = f"under {found.policy} ({found.policy_status.value}), judged for {found.judged_for}"
-    out.print(f"{under}, risk class {found.risk_class} so tier {found.tier.value}", style="dim", markup=False)
+    out.print(f"{printable(under)}, risk class {found.risk_class} so tier {found.tier.value}", style="dim", markup=False)
     table = Table(box=None, pad_edge=False, show_edge=False)
     for column in ("control", "outcome", "why"):
         table.add_column(column, overflow="fold")
     decided = [item for item in found.findings if item.status.value not in ("not_in_force", "not_applicable")]
     for item in decided:
-        table.add_row(item.control, Text(item.status.value, style=STYLES[item.status.value]), Text(item.reason))
+        table.add_row(item.control, Text(item.status.value, style=STYLES[item.status.value]), Text(printable(item.reason)))
     out.print(table)
     rest = [item.control for item in found.findings if item.status.value == "not_in_force"]
     if rest:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rai_pipelines.audit import Auditor
     from rai_pipelines.governance.cases.book import CaseBook
 
-Number = Annotated[int, typer.Argument(metavar="CASE", help="Number of the case.")]
+Number = Annotated[int, typer.Argument(metavar="CASE", min=1, max=2**31 - 1, help="Number of the case.")]
 States = Annotated[list[str] | None, typer.Option("--state", help="Only cases in this state; may be given again.")]
 
 
@@ -71,22 +71,31 @@ def open_case(
     """Open a case by hand; the tracker gets it with the next round."""
     import uuid
 
+    from pydantic import ValidationError
+
     from rai_pipelines.clock import utc_now
+    from rai_pipelines.errors import DecisionRefused
     from rai_pipelines.governance.cases.case import CaseRequest
     from rai_pipelines.policy.model import Severity
     from rai_pipelines.subjects.names import ModelVersion
 
     about = ModelVersion.parse(version) if version else None
-    request = CaseRequest(
-        key=f"by-hand:{uuid.uuid4()}",
-        kind="reported_by_a_person",
-        severity=_state(severity, Severity),
-        title=title,
-        description=description,
-        model_name=about.name if about else None,
-        model_version=about.version if about else None,
-        noticed_at=utc_now(),
-    )
+    chosen = _state(severity, Severity)
+    try:
+        request = CaseRequest(
+            key=f"by-hand:{uuid.uuid4()}",
+            kind="reported_by_a_person",
+            severity=chosen,
+            title=title,
+            description=description,
+            model_name=about.name if about else None,
+            model_version=about.version if about else None,
+            noticed_at=utc_now(),
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        hint = "Say what happened in a line; the rest is for --description"
+        raise DecisionRefused(f"cannot be used: {first['msg']}", where=f"--{first['loc'][0]}", hint=hint) from error
     with _book() as (book, _):
         out.print(f"Case {book.request(request).id}")
 
@@ -98,10 +107,10 @@ def move(
 ) -> None:
     """Bring a case to a state; the tracker is told with the next round."""
     from rai_pipelines.governance.cases.case import CaseState
-    from rai_pipelines.governance.decisions.statement import Words
+    from rai_pipelines.governance.decisions.statement import words_of
 
     with _book() as (book, _):
-        case = book.move(number, _state(state, CaseState), source="here", lesson=Words(meaning=lesson) if lesson else None)
+        case = book.move(number, _state(state, CaseState), source="here", lesson=words_of(lesson) if lesson is not None else None)
         out.print(f"Case {case.id} is {case.state.value}")
 
 
@@ -149,14 +158,17 @@ def post_mortem(number: Number) -> None:
 def _known(auditor: Auditor, case: Any) -> tuple[Any, Any]:
     """The newest verdict and the datasheet of the version that a case is about; None for what there is not."""
     from rai_pipelines.audit import latest_verdict
-    from rai_pipelines.errors import RaiError
+    from rai_pipelines.errors import EvidenceError, RaiError
     from rai_pipelines.subjects.names import ModelVersion
 
     request = case.request
     if request.model_name is None or request.model_version is None:
         return None, None
     version = ModelVersion(request.model_name, request.model_version)
-    found = latest_verdict(auditor.store, version)
+    try:
+        found = latest_verdict(auditor.store, version)
+    except EvidenceError:  # it was altered, which may be what the incident is: the draft has to be written all the same
+        found = None
     try:
         sheet = auditor.context(version).subject.datasheet
     except RaiError:  # the draft says FILL IN: a registry that is down must not keep a report with a legal deadline from being written

@@ -1,4 +1,4 @@
-"""What `rai doctor` looks at: settings, policy, registry, store, libraries. Secrets in addresses are never printed."""
+"""What `rai doctor` looks at: settings, policy, registry, store, people, tracker, notices, libraries. Secrets in addresses are never printed."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ def diagnose(settings: Settings) -> list[Diagnosis]:
         _try("policy", lambda: _policy(settings)),
         _try("registry", lambda: _registry(settings)),
         _try("governance database", lambda: _governance(settings)),
+        _try("people", lambda: _people(settings)),
+        _try("tracker", lambda: _tracker(settings), needed=False),
+        _try("notices", _notices, needed=False),
         _try("data root", lambda: f"{settings.data_path}" + ("" if settings.data_path.is_dir() else " (does not exist)"), needed=False),
         _libraries(settings),
         Diagnosis(
@@ -63,6 +66,28 @@ def _governance(settings: Settings) -> str:
         return f"{address_of(engine)}, schema {current_revision(engine)}"
     finally:
         engine.dispose()
+
+
+def _people(settings: Settings) -> str:
+    from rai_pipelines.governance.keys import read_public_keys
+    from rai_pipelines.governance.people.directory import read_directory
+
+    people, keys = read_directory(settings.people_path).people, read_public_keys(settings.keys_path)
+    return f"{len(people)} in {settings.people_path}, {len(keys)} public keys in {settings.keys_path}"
+
+
+def _tracker(settings: Settings) -> str:
+    """Whether file and variables can be used; nothing is sent."""
+    from rai_pipelines.governance.cases.open_tracker import open_tracker
+
+    tracker = open_tracker(settings.tracker_path)
+    return f"none ({settings.tracker_path} does not exist): cases are worked on here" if tracker is None else f"{tracker.name}, not asked"
+
+
+def _notices() -> str:
+    from rai_pipelines.governance.escalation.notices import Channels
+
+    return f"by {' and '.join(Channels.from_environment().kinds) or 'nothing: nobody is told what waits too long'}"
 
 
 def _libraries(settings: Settings) -> Diagnosis:

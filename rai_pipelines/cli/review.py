@@ -44,6 +44,7 @@ def list_desk(
 ) -> None:
     """Versions at the gate: what waits for people before the rest, the longest first."""
     from rich.table import Table
+    from rich.text import Text
 
     from rai_pipelines.desk import LISTED_AT_ONCE, queue
     from rai_pipelines.governance.gate.record import GateState
@@ -62,9 +63,8 @@ def list_desk(
     for column in ("version", "state", "since", "risk", "worst finding", "why"):
         table.add_column(column, overflow="fold")
     for item in found:
-        table.add_row(
-            printable(str(item.version)), item.state.value, f"{item.since:%Y-%m-%d %H:%M}", item.risk_class, item.severity, printable(item.reason)
-        )
+        cells = (str(item.version), item.state.value, f"{item.since:%Y-%m-%d %H:%M}", item.risk_class, item.severity, item.reason)
+        table.add_row(*(Text(printable(cell)) for cell in cells))  # as text: brackets in a name are no markup, and do not vanish
     out.print(table) if found else out.print("Nothing at the gate")
 
 

@@ -13,7 +13,7 @@ from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.rehearsal.replay import Replay, replay
 from rai_pipelines.policy.rehearsal.stored import Today
 from rai_pipelines.settings import Settings
-from rai_pipelines.steps import assessment_of, steps
+from rai_pipelines.steps import assessment_of, budget_of, steps
 from rai_pipelines.subjects.names import ModelVersion
 
 
@@ -58,6 +58,9 @@ def _today(auditor: Auditor, version: ModelVersion) -> Today:
     return Today(subject.model_digest, subject.datasheet.digest)
 
 
-def parameters_under(policy: Policy, settings: Settings) -> Mapping[str, Mapping[str, Any]]:
-    """By assessment, the parameters that an audit under `policy` sets."""
-    return {name: plain(assessment_of(name, policy, settings)[1]) for name in steps()}
+def parameters_under(policy: Policy, settings: Settings) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+    """By risk class and assessment, the parameters that an audit under `policy` sets: its budget follows from the risk class."""
+    return {
+        risk: {name: plain(assessment_of(name, policy, settings, budget_of(name, policy, risk))[1]) for name in steps()}
+        for risk in type(policy.budgets).model_fields
+    }

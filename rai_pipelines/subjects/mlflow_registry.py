@@ -82,10 +82,13 @@ class MlflowRegistry:
             kept = self._client().get_model_version(version.name, version.version)
             found = _registered(kept)
             runner = self._runner(kept.run_id)
-        if found is not None and runner:
-            found = replace(found, submitted_by=tuple(dict.fromkeys((*found.submitted_by, runner))))
         if found is None:
-            raise UnknownModelVersion("cannot be used as a partition key", where=str(version), hint="Register the model under another name")
+            hint = "Check RAI_TRACKING_URI and the server"
+            raise RegistryUnavailable("the registry answered about nothing that it was asked", where=str(version), hint=hint)
+        if found.version != version:  # MLflow takes 01 for 1, and some databases Loans for loans: one version must not stand at the gate twice
+            raise UnknownModelVersion("is not in the registry", where=str(version), hint=f"Did you mean {found.version}?")
+        if runner:
+            found = replace(found, submitted_by=tuple(dict.fromkeys((*found.submitted_by, runner))))
         return found
 
     def live_pointers(self) -> Sequence[LivePointer]:
@@ -290,10 +293,11 @@ def _usable(name: str, number: str | int) -> tuple[ModelVersion, ...]:
 
 
 def _is_outage(error: Exception) -> bool:
+    from google.protobuf.json_format import ParseError  # type: ignore[import-untyped,unused-ignore]  # an answer of another form
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    return isinstance(error, MlflowException | SQLAlchemyError | OSError)
+    return isinstance(error, MlflowException | SQLAlchemyError | OSError | ParseError)
 
 
 def _check_database(uri: str) -> None:

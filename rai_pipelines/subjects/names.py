@@ -15,7 +15,7 @@ class ModelVersion:
     """One version of one registered model.
 
     Raises:
-        InvalidName: a part is empty, too long, or contains a control character.
+        InvalidName: a part is empty, too long, no text, or contains a control character.
     """
 
     name: str
@@ -25,6 +25,8 @@ class ModelVersion:
         for label, part in (("model name", self.name), ("model version", self.version)):
             if not part or not part.strip():
                 raise InvalidName(f"{label} is empty", where=f"{self.name!r}/{self.version!r}", hint="Write NAME/VERSION")
+            if any("\ud800" <= character <= "\udfff" for character in part):
+                raise InvalidName(f"{label} is no text", where=ascii(part[:40]), hint="Write it in UTF-8")
             if any(ord(character) < 32 or ord(character) == 127 for character in part):
                 raise InvalidName(f"{label} has a control character", where=repr(part), hint="Register the model under a printable name")
             if len(_quoted(part)) > MAX_PART_BYTES:

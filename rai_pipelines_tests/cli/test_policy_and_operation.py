@@ -164,6 +164,43 @@ def test_a_setting_that_cannot_be_is_one_line(rai: Rai, monkeypatch: pytest.Monk
     assert rai("doctor").could_not().startswith("error: RAI_SEED: ")
 
 
+def test_doctor_finds_what_keeps_people_and_the_tracker_from_hearing_anything(rai: Rai, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    found = {item["name"]: item for item in rai("doctor", "--json").json}
+    assert all(found[name]["ok"] for name in ("people", "tracker", "notices")) and "nobody is told" in found["notices"]["detail"]
+    (home / "tracker.yaml").write_text("schema: rai.tracker/v1\ntracker: servicenow\nurl: https://tracker.example.org\n", encoding="utf-8")
+    (home / "people.yaml").write_text("schema: rai.people/v1\npeople: 3\n", encoding="utf-8")
+    monkeypatch.setenv("RAI_SMTP_URL", "smtp://robot:hush#1@mail.example.org")
+    ended = rai("doctor", "--json")
+    found = {item["name"]: item for item in ended.json}
+    assert "RAI_TRACKER_USER: is not set" in found["tracker"]["detail"] and "RAI_SMTP_URL" in found["notices"]["detail"]
+    assert ended.code == 3 and not found["people"]["ok"] and "hush" not in ended.out
+
+
+@pytest.mark.parametrize("value", ["champion", '["hush"'])
+def test_a_list_that_is_no_json_is_one_line(rai: Rai, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("RAI_LIVE_ALIASES", value)
+    said = rai("doctor").could_not()
+    assert "RAI_LIVE_ALIASES: is no JSON list" in said and "hush" not in said
+
+
+def test_what_nobody_foresaw_ends_in_3_for_1_and_2_are_answers(rai: Rai, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert "file" in rai("schemas", "--out", "file").could_not()
+
+    def defect() -> None:
+        raise KeyError("defect")
+
+    monkeypatch.setattr("rai_pipelines.settings.load_settings", defect)
+    ended = rai("gate", "loans/1")
+    assert ended.code == 3 and "Traceback" in ended.err
+
+
+def test_a_name_that_is_no_text_is_one_line(rai: Rai) -> None:
+    assert "is no text" in rai("gate", "m\udcff/1").could_not()
+
+
 def test_schemas_writes_every_published_schema(rai: Rai, tmp_path: Path) -> None:
     ended = rai("schemas", "--out", "made")
     assert ended.code == 0

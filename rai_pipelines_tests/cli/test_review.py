@@ -15,19 +15,23 @@ import yaml
 from rai_pipelines.audit import build_auditor
 from rai_pipelines.cli.schemas import published_schemas
 from rai_pipelines.clock import utc_today
+from rai_pipelines.desk import OnDesk
 from rai_pipelines.evidence.canonical import canonical_json
 from rai_pipelines.evidence.model import Status
 from rai_pipelines.governance.database.engine import open_governance
 from rai_pipelines.governance.database.tables import bindings, gates, judgements
 from rai_pipelines.governance.gate.binding import Binding, identity_digests
+from rai_pipelines.governance.gate.record import GateState
 from rai_pipelines.governance.keys import make_key
+from rai_pipelines.governance.people.directory import read_directory
 from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines.policy.load import shipped_policy_path
 from rai_pipelines.policy.verdict import VerdictStatus, consequence, judge
-from rai_pipelines.release import open_gate, require_verdict
+from rai_pipelines.release import open_gate, record_failed_run, require_verdict
 from rai_pipelines.settings import Settings, load_settings
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines_tests.cli.conftest import Rai
+from rai_pipelines_tests.governance.office import START
 from rai_pipelines_tests.house import datasheet
 from rai_pipelines_tests.registries import new_registry
 
@@ -237,3 +241,26 @@ def test_a_binding_that_nobody_made_from_the_evidence_opens_no_pipeline(rai: Rai
     assert "calls/1: approved" in rai("review", "approve", "calls/1", "--as", "validator", *LOOKED).out, "the database cannot tell"
     refused = rai("gate", "calls/1")
     assert refused.code == 1 and "who submitted or owns the version, is not what came to the gate" in refused.out
+
+
+def test_the_people_of_the_guide_are_a_file_of_people(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "gate.md").read_text(encoding="utf-8")
+    lines = text[text.index("    schema: rai.people/v1") : text.index("Everybody makes a key pair")].splitlines()
+    (tmp_path / "people.yaml").write_text("\n".join(line[4:] for line in lines).replace("KEYID", "ab" * 32), encoding="utf-8")
+    directory = read_directory(tmp_path / "people.yaml")
+    assert directory.standing_for("build-service") == {"developer-1"} and directory.find("CORP\\reviewer1") is not None
+
+
+def test_what_names_and_data_say_is_shown_whole_and_steers_no_terminal(rai: Rai, home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    hostile = "Wh\x1b[8mite\u202e [blink]x[/]"
+    judged(home, lambda item: item.model_copy(update={"reason": hostile}) if item.control == "DATA-B" else item)
+    shown = rai("verdict", "calls/1").out
+    assert not set(shown) & set("\x1b\u202e") and "[blink]x[/]" in " ".join(shown.split())
+    record_failed_run(build_auditor(home), VERSION, f"Failed on column {hostile}")
+    failed = rai("verdict", "calls/1")
+    assert "Failed on column" in " ".join(failed.err.split()) and not set(failed.err) & set("\x1b\u202e")
+    waits = OnDesk(ModelVersion("calls[blink]", "1"), GateState.AWAITING_REVIEW, START, hostile, "high", "high")
+    monkeypatch.setattr("rai_pipelines.desk.queue", lambda *_, **__: [waits])
+    listed = rai("review", "list")
+    assert listed.code == 0 and "calls[blink]/1" in listed.out.replace("\n", ""), "it is another model than calls"
+    assert not set(listed.out) & set("\x1b\u202e")

@@ -6,7 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+
+from rai_pipelines.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "deploy" / "compose"
@@ -55,8 +58,25 @@ def test_the_webhook_service_is_apart_reachable_from_this_machine_only_and_write
     assert f":{published.rpartition(':')[2]}/health" in " ".join(service["healthcheck"]["test"])
 
 
+def test_what_tells_people_and_the_tracker_has_their_addresses_and_no_other_service_has() -> None:
+    wanted = {"RAI_SMTP_URL", "RAI_MAIL_FROM", "RAI_WEBHOOK_URL", "RAI_TRACKER_USER", "RAI_TRACKER_TOKEN", "RAI_TRACKER_HOST"}
+    services = compose()["services"]
+    assert wanted <= set(services["code"]["environment"]), "sensors run in the code server"
+    assert {"RAI_GOVERNANCE_URL", "RAI_TRACKING_URI", "DAGSTER_POSTGRES_URL"} <= set(services["code"]["environment"])
+    assert not any(wanted & set(service["environment"]) for name, service in services.items() if name != "code")
+
+
 def test_every_service_that_asks_for_a_secret_asks_for_it_by_name() -> None:
     for name, service in compose()["services"].items():
         for variable, value in service.get("environment", {}).items():
             if any(word in variable for word in ("PASSWORD", "SECRET", "TOKEN")):
                 assert re.fullmatch(r"\$\{[A-Z_]+(:\?[^}]*|-)?\}", value), f"{name}: {variable}"
+
+
+@pytest.mark.parametrize("name", ["github-actions.yaml", "gitlab-ci.yaml"])
+def test_a_pipeline_that_asks_the_gate_has_all_that_the_gate_reads(name: str) -> None:
+    text = (ROOT / "deploy" / "ci" / name).read_text(encoding="utf-8")
+    named = set(re.findall(r"RAI_[A-Z_]+", text))
+    assert {"RAI_HOME", "RAI_TRACKING_URI", "RAI_GOVERNANCE_URL"} <= named, "evidence, registry, decisions"
+    assert named <= {f"RAI_{field.upper()}" for field in Settings.model_fields}
+    assert "ubuntu-latest\n    env" not in text, "a fresh machine has no evidence, and the gate could never answer"

@@ -1,5 +1,7 @@
 """Untrusted text stays text in Markdown."""
 
+import unicodedata
+
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -39,3 +41,12 @@ def test_a_figure_shows_as_it_is_and_a_sentence_that_begins_with_a_number_makes_
     assert text_of(render(markdown_text("0.206 (90 % interval)"))) == "0.206 (90 % interval)"
     assert "<ol>" not in render(markdown_text("1. January is a holiday"))
     assert text_of(render(markdown_text("1. January is a holiday"))) == "1. January is a holiday"
+
+
+@given(st.text())
+def test_nothing_declared_steers_a_terminal_or_turns_what_is_read(text: str) -> None:
+    shown = markdown_text(text + "\x1b[2J\x9b1m\u202e\x00")
+    assert all(unicodedata.category(character) not in ("Cc", "Cs") for character in shown)
+    assert not set(shown) & set("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+    assert "\\x1b" in shown
+    assert "\u200d" in markdown_text("\u0915\u094d\u200d"), "what writing needs stays"

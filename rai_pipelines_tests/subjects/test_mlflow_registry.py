@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -217,3 +221,45 @@ def test_what_the_user_has_set_for_mlflow_stays(registry: MlflowRegistry, monkey
 def test_a_name_that_mlflow_itself_refuses_is_named(registry: MlflowRegistry, files: Path) -> None:
     with pytest.raises(InvalidName, match=r"\.\./0.*must not resolve"):
         registry.register("..", files)
+
+
+@pytest.mark.parametrize("body", ["[]", "<html>", '{"model_versions": 3, "registered_models": 3, "model_version": 3}', "[" * 100_000])
+def test_a_server_that_answers_something_else_with_200_is_an_outage_and_no_empty_registry(body: str) -> None:
+    with answering(body) as uri:
+        registry = MlflowRegistry(uri)
+        for ask in (lambda: registry.versions_since(0, limit=1), registry.live_pointers, lambda: registry.get(ModelVersion("loans", "1"))):
+            with pytest.raises(RegistryUnavailable):
+                ask()
+
+
+def test_another_way_to_write_a_version_is_no_second_version(registry: MlflowRegistry, files: Path) -> None:
+    registry.register("loans", files)
+    for text in ("01", "1.0", " 1", "+1", "\u0661"):
+        with pytest.raises(UnknownModelVersion):
+            registry.get(ModelVersion("loans", text))
+
+
+@contextmanager
+def answering(body: str) -> Iterator[str]:
+    """A server that answers the same to everything."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            """Not on the terminal."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()

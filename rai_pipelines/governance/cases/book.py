@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,9 +13,9 @@ from rai_pipelines.errors import DecisionRefused
 from rai_pipelines.evidence.canonical import canonical_json
 from rai_pipelines.governance.cases.case import Case, CaseRequest, CaseState, Ticket
 from rai_pipelines.governance.cases.incidents import incident_classes
-from rai_pipelines.governance.cases.request import ACTOR, CASE_ATTACH, CASE_MOVE, request_case
+from rai_pipelines.governance.cases.request import ACTOR, CASE_ATTACH, CASE_MOVE, MOVED_TO, request_case
 from rai_pipelines.governance.database.engine import reading
-from rai_pipelines.governance.database.tables import case_events, cases, texts
+from rai_pipelines.governance.database.tables import case_events, cases, outbox, texts
 from rai_pipelines.governance.decisions.statement import Words, digest_of_words
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
 from rai_pipelines.governance.outbox import put
@@ -101,22 +101,27 @@ class CaseBook:
             row = self._row(connection, number)
             if row.state == state.value and lesson is None:
                 return _case(row)
-            if source == "here" and state is CaseState.CLOSED and lesson is None and row.lesson is None and row.severity == "critical":
-                raise DecisionRefused("a critical case is not closed without what was learnt", where=f"case {number}", hint="Add --lesson")
-            values: dict[str, Any] = {"state": state.value, "closed_at": now if state.over else None}
-            if lesson is not None:
-                values["lesson"] = digest_of_words(lesson)
-                if connection.execute(sa.select(texts.c.digest).where(texts.c.digest == values["lesson"])).first() is None:
-                    connection.execute(texts.insert().values(digest=values["lesson"], content=canonical_json(lesson).decode()))
-            self._note(connection, number, source, f"moved to {state.value}", now, **values)
-            body: dict[str, Any] = {"case": number, "state": state.value, "said_by": source}
-            self.ledger.append_within(connection, Happening("case_moved", ACTOR, body, row.model_name, None))
-            if source == "here":
-                put(connection, CASE_MOVE, str(number), {"case": number}, now=now, anew=True)
-            return _case(self._row(connection, number))
+            return self._moved(connection, row, state, source=source, lesson=lesson, now=now)
+
+    def follow(self, seen: Case, state: CaseState, *, source: str) -> Case | None:
+        """Bring a case to the state that the tracker says it has; None where nothing follows.
+
+        `seen` is the case as it was when the tracker was asked. What was decided here since, or was decided and the tracker has not heard of yet,
+        counts more than what the tracker said.
+        """
+        told = (outbox.c.kind == CASE_MOVE) & (outbox.c.key == str(seen.id))
+        with self.engine.begin() as connection:
+            now = self.ledger.lock(connection)
+            row = self._row(connection, seen.id)
+            untold = connection.execute(sa.select(outbox.c.id).where(told, outbox.c.done_at.is_(None))).first() is not None
+            if untold or row.state != seen.state.value or row.state == state.value:
+                return None
+            return self._moved(connection, row, state, source=source, lesson=None, now=now)
 
     def classify(self, number: int, incident_class: str, *, aware_at: datetime) -> Case:
         """Say that a case is an incident of a class that the law gives days for, from when the organisation became aware of it.
+
+        Classified anew, it has another day, and a report that was made about it before is not the one that is due then.
 
         Raises:
             DecisionRefused: the class is unknown, or the moment is still to come.
@@ -124,6 +129,7 @@ class CaseBook:
         chosen = incident_classes().get(incident_class)
         if chosen is None:
             raise DecisionRefused(f"is no incident class; there are {', '.join(incident_classes())}", where=repr(incident_class[:60]))
+        aware_at = aware_at.astimezone(UTC)
         with self.engine.begin() as connection:
             now = self.ledger.lock(connection)
             if aware_at > now:
@@ -131,6 +137,8 @@ class CaseBook:
             due = chosen.report_due(aware_at)
             row = self._row(connection, number)
             values = {"incident_class": incident_class, "aware_at": aware_at, "report_due_at": due}
+            if (row.incident_class, row.report_due_at) != (incident_class, due):
+                values["reported_at"] = None
             self._note(connection, number, "here", f"classified as {incident_class}, report due {due:%Y-%m-%d %H:%M} UTC", now, **values)
             body: dict[str, Any] = {"case": number, "incident_class": incident_class, "report_due": due.isoformat(timespec="seconds")}
             self.ledger.append_within(connection, Happening("incident_classified", ACTOR, body, row.model_name, None))
@@ -147,9 +155,27 @@ class CaseBook:
             row = self._row(connection, number)
             if row.report_due_at is None:
                 raise DecisionRefused("is not classified as an incident", where=f"case {number}", hint="Run: rai case classify")
+            if row.reported_at is not None:
+                return _case(row)  # it was reported then, not now
             self._note(connection, number, "here", "reported to the authority", now, reported_at=now)
             self.ledger.append_within(connection, Happening("incident_reported", ACTOR, {"case": number}, row.model_name, None))
             return _case(self._row(connection, number))
+
+    def _moved(self, connection: sa.Connection, row: Any, state: CaseState, *, source: str, lesson: Words | None, now: datetime) -> Case:
+        if source == "here" and state is CaseState.CLOSED and lesson is None and row.lesson is None and row.severity == "critical":
+            raise DecisionRefused("a critical case is not closed without what was learnt", where=f"case {row.id}", hint="Add --lesson")
+        values: dict[str, Any] = {"state": state.value, "closed_at": now if state.over else None}
+        if lesson is not None:
+            values["lesson"] = digest_of_words(lesson)
+            if connection.execute(sa.select(texts.c.digest).where(texts.c.digest == values["lesson"])).first() is None:
+                connection.execute(texts.insert().values(digest=values["lesson"], content=canonical_json(lesson).decode()))
+        what = f"{MOVED_TO}{state.value}" if state.value != row.state else "a lesson was written down"
+        self._note(connection, row.id, source, what, now, **values)
+        body: dict[str, Any] = {"case": row.id, "state": state.value, "said_by": source}
+        self.ledger.append_within(connection, Happening("case_moved", ACTOR, body, row.model_name, None))
+        if source == "here":
+            put(connection, CASE_MOVE, str(row.id), {"case": row.id}, now=now, anew=True)
+        return _case(self._row(connection, row.id))
 
     def _note(self, connection: sa.Connection, number: int, source: str, what: str, now: datetime, **values: Any) -> None:
         connection.execute(cases.update().where(cases.c.id == number).values(changed_at=now, **values))

@@ -36,7 +36,7 @@ class CaseRequest(Record):
     kind: str = Field(pattern=r"^[a-z][a-z_]{1,39}$")
     severity: Severity
     title: str = Field(min_length=1, max_length=250)
-    description: str
+    description: str = Field(max_length=1_000_000)
     model_name: str | None = None
     model_version: str | None = None
     noticed_at: datetime

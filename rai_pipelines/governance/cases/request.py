@@ -14,6 +14,7 @@ from rai_pipelines.governance.outbox import put
 
 CASE_OPEN, CASE_ATTACH, CASE_MOVE = "case_open", "case_attach", "case_move"  # the outbox's kinds
 ACTOR = "system:cases"
+MOVED_TO = "moved to "  # how the history of a case says that it came into a state
 
 
 def request_case(connection: sa.Connection, ledger: Ledger, request: CaseRequest, *, now: datetime) -> int:

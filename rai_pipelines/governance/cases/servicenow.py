@@ -6,10 +6,10 @@ A ticket is found again by `correlation_id`, the field that ServiceNow has for t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from rai_pipelines.governance.cases.case import Case, CaseState, Ticket, TrackerUnavailable, mark_of
-from rai_pipelines.governance.cases.http import Caller
+from rai_pipelines.governance.cases.case import Case, CaseState, Ticket, mark_of
+from rai_pipelines.governance.cases.http import Caller, part, usable_ref
 from rai_pipelines.governance.cases.tracker_file import TrackerFile
 from rai_pipelines.policy.model import Severity
 
@@ -27,6 +27,8 @@ CODES = {CaseState.OPEN: "1", CaseState.IN_PROGRESS: "2", CaseState.RESOLVED: "6
 CLOSE_CODE = "Solved (Permanently)"
 LONGEST_TITLE = 160
 
+_Kind = TypeVar("_Kind")
+
 
 @dataclass(frozen=True)
 class ServiceNowTracker:
@@ -41,9 +43,9 @@ class ServiceNowTracker:
         request = case.request
         correlation = mark_of(case)
         query = {"sysparm_query": f"correlation_id={correlation}^ORDERBYsys_created_on", "sysparm_fields": "sys_id", "sysparm_limit": "1"}
-        found = _result(self._call("GET", TABLE, params=query))
+        found = _result(self._call("GET", TABLE, params=query), list)
         if found:
-            return self._ticket(str(found[0]["sys_id"]))
+            return self._ticket(part(found[0], "sys_id", str, where=self.name))
         urgency = self.file.priorities.get(request.severity, URGENCIES[request.severity])
         fields = {
             "short_description": " ".join(request.title.split())[:LONGEST_TITLE],
@@ -54,20 +56,20 @@ class ServiceNowTracker:
             "correlation_display": "rai_pipelines",
             **self.file.extra_fields(case),
         }
-        return self._ticket(str(_result(self._call("POST", TABLE, json=fields))["sys_id"]))
+        return self._ticket(part(_result(self._call("POST", TABLE, json=fields), dict), "sys_id", str, where=self.name))
 
     def attach(self, ticket: Ticket, name: str, content: bytes) -> None:
         """See `Tracker.attach`; an attachment of that name and size is not sent again."""
         query = f"table_name=incident^table_sys_id={ticket.ref}^file_name={name}"
-        there = _result(self._call("GET", "/api/now/attachment", params={"sysparm_query": query}))
-        if any(str(item.get("size_bytes")) == str(len(content)) for item in there):
+        there = _result(self._call("GET", "/api/now/attachment", params={"sysparm_query": query}), list)
+        if any(isinstance(item, dict) and str(item.get("size_bytes")) == str(len(content)) for item in there):
             return
         where = {"table_name": "incident", "table_sys_id": ticket.ref, "file_name": name}
-        self._call("POST", "/api/now/attachment/file", params=where, content=content, headers={"Content-Type": "text/markdown"})
+        _result(self._call("POST", "/api/now/attachment/file", params=where, content=content, headers={"Content-Type": "text/markdown"}), dict)
 
     def state(self, ticket: Ticket) -> CaseState:
         """See `Tracker.state`."""
-        found = _result(self._call("GET", f"{TABLE}/{ticket.ref}", params={"sysparm_fields": "state"}))
+        found = _result(self._call("GET", f"{TABLE}/{ticket.ref}", params={"sysparm_fields": "state"}), dict)
         code = str(found.get("state"))
         return self.file.states.get(code) or STATES.get(code, CaseState.OPEN)
 
@@ -78,17 +80,15 @@ class ServiceNowTracker:
         fields = {"state": CODES[state], "work_notes": note}
         if state.over:
             fields |= {"close_code": CLOSE_CODE, "close_notes": note}
-        self._call("PATCH", f"{TABLE}/{ticket.ref}", json=fields)
+        _result(self._call("PATCH", f"{TABLE}/{ticket.ref}", json=fields), dict)
 
     def _ticket(self, sys_id: str) -> Ticket:
-        return Ticket(sys_id, f"{self.file.url.rstrip('/')}/nav_to.do?uri=incident.do?sys_id={sys_id}")
+        return Ticket(usable_ref(sys_id, where=self.name), f"{self.file.url.rstrip('/')}/nav_to.do?uri=incident.do?sys_id={sys_id}")
 
     def _call(self, method: str, path: str, **content: Any) -> Any:
         headers = {"Accept": "application/json", **content.pop("headers", {})}
         return Caller(self.file.url.rstrip("/"), self.authorisation).call(method, path, headers=headers, **content)
 
 
-def _result(answer: Any) -> Any:
-    if not isinstance(answer, dict) or "result" not in answer:
-        raise TrackerUnavailable("answered without 'result'", where="servicenow", hint="It is tried again")
-    return answer["result"]
+def _result(answer: Any, kind: type[_Kind]) -> _Kind:
+    return part(answer, "result", kind, where="servicenow")

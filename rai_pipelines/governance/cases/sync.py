@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from rai_pipelines.governance.database.tables import cases
 from rai_pipelines.governance.outbox import Deliver
 
 LOOK_EVERY = timedelta(minutes=5)
+LOOK_AGAIN_EVERY = timedelta(hours=1)  # at what is resolved: it can be closed or opened again there
 LOOKED_AT_ONCE = 25  # cases that one round asks the tracker about
 
 
@@ -31,7 +33,8 @@ def case_deliveries(book: CaseBook, tracker: Tracker | None) -> Mapping[str, Del
             book.taken(case.id, tracker.open(case), tracker=tracker.name)
 
     def attached(payload: Mapping[str, Any]) -> None:
-        tracker.attach(_ticket(book.get(int(payload["case"]))), str(payload["name"]), str(payload["content"]).encode())
+        content = str(payload["content"]).encode()
+        tracker.attach(_ticket(book.get(int(payload["case"]))), _named_after(str(payload["name"]), content), content)
 
     def moved(payload: Mapping[str, Any]) -> None:
         case = book.get(int(payload["case"]))
@@ -45,28 +48,29 @@ def follow_tracker(book: CaseBook, tracker: Tracker, *, now: datetime) -> tuple[
 
     A case whose own move the tracker has not heard of yet is left alone: what was decided here last counts.
     """
-    waiting = sa.select(cases.c.id).where(
-        cases.c.ref.is_not(None),
-        cases.c.state.in_([CaseState.OPEN.value, CaseState.IN_PROGRESS.value]),
-        (cases.c.looked_at.is_(None)) | (cases.c.looked_at <= now - LOOK_EVERY),
-    )
+    looked, state = cases.c.looked_at, cases.c.state
+    open_ones = state.in_([CaseState.OPEN.value, CaseState.IN_PROGRESS.value]) & (looked <= now - LOOK_EVERY)
+    resolved = (state == CaseState.RESOLVED.value) & (looked <= now - LOOK_AGAIN_EVERY)
+    never = (state != CaseState.CLOSED.value) & (looked.is_(None) | (looked > now))  # or by a clock that was ahead
+    waiting = sa.select(cases.c.id).where(cases.c.ref.is_not(None), open_ones | resolved | never)
     with reading(book.engine) as connection:
-        numbers = connection.execute(waiting.order_by(cases.c.looked_at, cases.c.id).limit(LOOKED_AT_ONCE)).scalars().all()
+        numbers = connection.execute(waiting.order_by(looked.asc().nulls_first(), cases.c.id).limit(LOOKED_AT_ONCE)).scalars().all()
     moved: list[Case] = []
     problems: list[str] = []
     for number in numbers:
         case = book.get(number)
-        state: CaseState | None = None
+        with book.engine.begin() as connection:  # before it is asked: one that cannot be answered waits its turn like all others
+            connection.execute(cases.update().where(cases.c.id == number).values(looked_at=now))
         try:
-            state = tracker.state(_ticket(case))
+            said = tracker.state(_ticket(case))
         except TrackerUnavailable as error:
             return moved, [*problems, str(error)]  # it is down: the others would only wait for the same
         except RaiError as error:
             problems.append(f"case {number}: {error}")
-        with book.engine.begin() as connection:
-            connection.execute(cases.update().where(cases.c.id == number).values(looked_at=now))
-        if state is not None and state is not case.state and not _untold(book, number):
-            moved.append(book.move(number, state, source=tracker.name))
+            continue
+        followed = book.follow(case, said, source=tracker.name)
+        if followed is not None:
+            moved.append(followed)
     return moved, problems
 
 
@@ -76,12 +80,10 @@ def _ticket(case: Case) -> Ticket:
     return Ticket(case.ref, case.url or "")
 
 
-def _untold(book: CaseBook, number: int) -> bool:
-    from rai_pipelines.governance.database.tables import outbox
-
-    waiting = sa.select(outbox.c.id).where(outbox.c.kind == CASE_MOVE, outbox.c.key == str(number), outbox.c.done_at.is_(None))
-    with reading(book.engine) as connection:
-        return connection.execute(waiting).first() is not None
+def _named_after(name: str, content: bytes) -> str:
+    """The name of a document with a piece of its digest, so that another version of the same size is another file."""
+    stem, dot, kind = name.rpartition(".")
+    return f"{stem or kind}-{hashlib.sha256(content).hexdigest()[:8]}{dot}{kind if stem else ''}"
 
 
 def _nobody_to_tell(_: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from rai_pipelines.governance.cases.case import Case, CaseState
 from rai_pipelines.policy.model import Severity
 
 EnvironmentName = Annotated[str, Field(pattern=r"^RAI_TRACKER_[A-Z0-9_]{1,40}$")]
+FOUND_AGAIN_BY = {"jira": ("labels", "project"), "servicenow": ("correlation_id",)}  # a ticket without them would be made twice
 Ours = Literal["key", "kind", "severity", "model_name", "model_version", "model", "noticed_at", "incident_class", "report_due_at", "number"]
 
 
@@ -26,7 +27,7 @@ class TrackerFile(BaseModel):
 
     schema_version: Literal["rai.tracker/v1"] = Field(alias="schema")
     tracker: Literal["jira", "servicenow"]
-    url: str = Field(pattern=r"^https?://[^\s@]+$")
+    url: str = Field(pattern=r"^https?://[^\s@?#]+$")
     user: EnvironmentName = "RAI_TRACKER_USER"
     token: EnvironmentName = "RAI_TRACKER_TOKEN"  # noqa: S105  (the name of a variable)
     project: str | None = Field(default=None, description="Jira: key of the project")
@@ -36,9 +37,16 @@ class TrackerFile(BaseModel):
     states: Mapping[str, CaseState] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _jira_has_a_project(self) -> Self:
+    def _it_can_be_used(self) -> Self:
         if self.tracker == "jira" and not self.project:
             raise ValueError("project: Jira needs the key of the project that cases are opened in")
+        taken = sorted(set(self.fields) & set(FOUND_AGAIN_BY[self.tracker]))
+        if taken:
+            raise ValueError(f"fields: {', '.join(taken)} cannot be filled: by it a ticket is found again, and is not made twice")
+        try:
+            urlsplit(self.url).port  # noqa: B018  (reading it checks it)
+        except ValueError as error:
+            raise ValueError("url: has no port that can be one") from error
         if self.url.startswith("http://") and urlsplit(self.url).hostname not in ("127.0.0.1", "localhost"):
             raise ValueError("url: https, so that the token is not sent in the clear")
         return self

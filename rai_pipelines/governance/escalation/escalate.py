@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from rai_pipelines.evidence.canonical import digest_of
 from rai_pipelines.governance.cases.case import CaseRequest, CaseState
-from rai_pipelines.governance.database.tables import cases, escalations, gates
+from rai_pipelines.governance.cases.request import MOVED_TO
+from rai_pipelines.governance.database.tables import case_events, cases, escalations, gates
 from rai_pipelines.governance.escalation.notices import MAIL, WEBHOOK, Channels
 from rai_pipelines.governance.escalation.plan import Step, Waiting, due_steps
 from rai_pipelines.governance.gate.binding import Binding, owners_of
@@ -58,13 +59,23 @@ def _waiting(connection: sa.Connection) -> list[Waiting]:
         version = ModelVersion(row.model_name, row.model_version)
         found.append(Waiting(f"gate:{version.key}", row.state, row.severity, row.since, f"{version} is {row.state.replace('_', ' ')}: {row.reason}"))
     working = (CaseState.OPEN.value, CaseState.IN_PROGRESS.value)
+    moved = _last_moved(connection, working)
     for row in connection.execute(sa.select(cases).where(cases.c.state.in_(working))):
-        title = CaseRequest.model_validate_json(row.content).title
-        found.append(Waiting(f"case:{row.id}", f"case_{row.state}", row.severity, row.opened_at, f"Case {row.id} is {row.state}: {title}"))
+        title = f"Case {row.id} is {row.state.replace('_', ' ')}: {CaseRequest.model_validate_json(row.content).title}"
+        found.append(Waiting(f"case:{row.id}", f"case_{row.state}", row.severity, moved.get(row.id, row.opened_at), title))
     for row in connection.execute(sa.select(cases).where(cases.c.report_due_at.is_not(None), cases.c.reported_at.is_(None))):
         title = f"The report on case {row.id} ({row.incident_class}) is due on {row.report_due_at:%Y-%m-%d}"
-        found.append(Waiting(f"report:{row.id}", "report", "critical", row.aware_at, title, deadline=row.report_due_at))
+        about = f"report:{row.id}:{row.report_due_at:%Y-%m-%d}"
+        found.append(Waiting(about, "report", "critical", row.aware_at, title, deadline=row.report_due_at))
     return found
+
+
+def _last_moved(connection: sa.Connection, working: Sequence[str]) -> dict[int, datetime]:
+    """When cases came into the state that they are in; without those that are as they were opened."""
+    at_work = sa.select(cases.c.id).where(cases.c.state.in_(working))
+    moves = sa.select(case_events.c.case_id, sa.func.max(case_events.c.at).label("at"))
+    moves = moves.where(case_events.c.what.startswith(MOVED_TO), case_events.c.case_id.in_(at_work)).group_by(case_events.c.case_id)
+    return {row.case_id: row.at for row in connection.execute(moves)}
 
 
 def _taken(connection: sa.Connection, about: Sequence[str]) -> set[tuple[str, datetime, int]]:
@@ -121,7 +132,7 @@ def _model_of(connection: sa.Connection, item: Waiting) -> tuple[str, str] | Non
     if kind == "gate":
         version = ModelVersion.from_key(rest)
         return version.name, version.version
-    content = connection.execute(sa.select(cases.c.content).where(cases.c.id == int(rest))).scalar_one()
+    content = connection.execute(sa.select(cases.c.content).where(cases.c.id == int(rest.partition(":")[0]))).scalar_one()
     request = CaseRequest.model_validate_json(content)
     return None if request.model_name is None or request.model_version is None else (request.model_name, request.model_version)
 

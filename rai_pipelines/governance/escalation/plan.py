@@ -12,9 +12,10 @@ from rai_pipelines.policy.escalation_rules import EscalationRules
 
 @dataclass(frozen=True)
 class Waiting:
-    """Something that waits for somebody: a version at the gate (`gate:KEY`), a case (`case:N`) or a legal report (`report:N`).
+    """Something that waits for somebody: a version at the gate (`gate:KEY`), a case (`case:N`) or a legal report (`report:N:DAY`).
 
-    `deadline` is set where the law gives it; otherwise it follows from `state` and `severity`.
+    `since` is when it came into its state: what comes into another one, and a report that is due on another day, waits anew. `deadline` is set
+    where the law gives it; otherwise it follows from `state` and `severity`.
     """
 
     about: str

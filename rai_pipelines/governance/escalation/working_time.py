@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from rai_pipelines.errors import PolicyError
 from rai_pipelines.policy.escalation_rules import Calendar
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -18,7 +19,7 @@ def add_working_hours(start: datetime, hours: float, calendar: Calendar | None) 
     between opening and closing, measured in real time.
 
     Raises:
-        ValueError: nobody works within ten years.
+        PolicyError: the calendar does not have as many hours within ten years.
     """
     if calendar is None or not calendar.days:
         return start.astimezone(UTC) + timedelta(hours=hours)
@@ -35,4 +36,4 @@ def add_working_hours(start: datetime, hours: float, calendar: Calendar | None) 
                     return begins + left
                 left -= closes - begins
         day += timedelta(days=1)
-    raise ValueError("nobody works within ten years in this calendar")
+    raise PolicyError(f"has no {hours:g} working hours within ten years", where="escalation.calendar", hint="Check days, opens, closes and holidays")

@@ -52,6 +52,8 @@ def read_announcement(headers: Mapping[str, str], body: bytes, *, secret: str, n
         content = json.loads(body)
         event = f"{content['entity']}.{content['action']}"[:60]
         data = content.get("data")
+        if not event.isprintable():
+            raise ValueError("an event is named in letters")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise WebhookRefused("is signed, and no event of MLflow's form", where="webhook", hint="Check which MLflow sends it", status=400) from error
     return Announcement(delivery_id, event, *_names(event, data if isinstance(data, dict) else {}))
@@ -86,7 +88,7 @@ def _names(event: str, data: Mapping[str, Any]) -> tuple[str | None, str | None,
         made = ModelVersion(_text(name), _text(version))
     except InvalidName:
         return None, None, None
-    return made.name, made.version if "version" in data else None, pointer[:300] if isinstance(pointer, str) else None
+    return made.name, made.version if "version" in data else None, pointer[:300] if isinstance(pointer, str) and pointer.isprintable() else None
 
 
 def _text(value: object) -> str:

@@ -77,7 +77,7 @@ def replay(
     *,
     store: EvidenceStore,
     day: date,
-    parameters: Mapping[str, Mapping[str, Any]],
+    parameters: Mapping[str, Mapping[str, Mapping[str, Any]]],
     today: Mapping[ModelVersion, Today] | None = None,
     whole_evidence: bool = False,
     processes: int | None = None,
@@ -87,7 +87,7 @@ def replay(
     Args:
         store: one that can be handed to another process, as `LocalEvidenceStore`.
         day: whose controls are in force.
-        parameters: by assessment, what an audit under `policy` would set.
+        parameters: by risk class and assessment, what an audit under `policy` would set.
         today: the digests of each version's model and datasheet as they are now; absent, or of a version that it does not name: as the newest
             verdict has them.
         whole_evidence: read all evidence itself, however much it is, and no excerpt.
@@ -123,7 +123,7 @@ class _Task:
     policy_digest: str
     store: EvidenceStore
     day: date
-    parameters: Mapping[str, Mapping[str, Any]]
+    parameters: Mapping[str, Mapping[str, Mapping[str, Any]]]
     today: Mapping[ModelVersion, Today]
     whole_evidence: bool
 
@@ -179,7 +179,11 @@ def _replayed(task: _Task, version: ModelVersion) -> ReplayedVersion:
         new=new.status,
         flips=tuple(_flips(old, new)),
         absent=tuple(name for name in needed if name not in stored),
-        caveats=tuple(_caveats({name: stored[name] for name in needed if name in stored}, task.parameters)),
+        caveats=tuple(
+            _caveats(
+                {name: stored[name] for name in needed if name in stored}, task.parameters.get(new.risk_class) or task.parameters.get("high", {})
+            )
+        ),
     )
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +97,42 @@ def test_whatever_fails_on_the_way_the_outbox_tries_again_and_there_is_one_ticke
     desk.clock.advance(seconds=29)
     if failure == "429":
         assert desk.drain() == [], "the tracker asked for 30 seconds"
-    desk.clock.advance(seconds=1)
+    desk.clock.advance(seconds=1 if at == 0 or isinstance(desk.service, ServiceNow) else 271)
     assert desk.drain() == [None]
     assert len(desk.tickets()) == 1
     with desk.book.engine.connect() as connection:
         assert waiting(connection) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "least", "most"),
+    [
+        (lambda: format_datetime(datetime.now(UTC) + timedelta(minutes=10), usegmt=True), 590, 600),
+        (lambda: format_datetime(datetime.now(UTC) + timedelta(days=365), usegmt=True), 3600, 3600),
+        (lambda: "31536000", 3600, 3600),
+        (lambda: format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True), 0, 0),
+        (lambda: "nan", 0, 0),
+        (lambda: "soon", 0, 0),
+        (lambda: "-5", 0, 0),
+    ],
+)
+def test_a_tracker_is_left_alone_for_as_long_as_it_asks_and_an_hour_at_most(desk: Desk, asked: Callable[[], str], least: int, most: int) -> None:
+    desk.service.failures, desk.service.retry_after = ["429"], asked()
+    with pytest.raises(TrackerUnavailable) as caught:
+        desk.tracker.open(desk.case())
+    assert least <= caught.value.retry_after_s <= most
+
+
+def test_a_ticket_that_jira_made_and_does_not_find_yet_is_not_made_twice(desk: Desk) -> None:
+    if not isinstance(desk.service, Jira):
+        pytest.skip("ServiceNow finds a record at once")
+    desk.service.clock, desk.service.indexed_after = desk.clock, timedelta(minutes=2)
+    desk.case()
+    desk.service.failures = [None, "lost answer"]  # type: ignore[list-item]
+    for _ in range(20):
+        desk.drain()
+        desk.clock.advance(seconds=30)
+    assert len(desk.tickets()) == 1 and desk.book.get(1).ref == "RAI-1"
 
 
 def test_an_outage_of_days_loses_nothing_and_doubles_nothing(desk: Desk) -> None:
@@ -182,6 +217,10 @@ def test_nobody_there_is_unavailable() -> None:
         ({"project": None}, "Jira needs the key"),
         ({"token": "PATH"}, "token"),
         ({"fields": {"x": "secret"}}, "fields"),
+        ({"fields": {"labels": "kind"}}, "labels cannot be filled"),
+        ({"tracker": "servicenow", "fields": {"correlation_id": "key"}}, "correlation_id cannot be filled"),
+        ({"url": "https://tracker.example.org:123456"}, "port"),
+        ({"url": "https://tracker.example.org/?a=b"}, "url"),
     ],
 )
 def test_a_tracker_file_that_cannot_be_used_says_why(tmp_path: Path, change: dict[str, Any], said: str) -> None:
@@ -224,3 +263,124 @@ def test_the_token_goes_to_the_host_that_the_environment_names(tmp_path: Path, m
     else:
         with pytest.raises(SettingsError, match="who changed the file"):
             open_tracker(path)
+
+
+ODD = (
+    "[]",
+    "{}",
+    '"text"',
+    '{"issues": {"0": 1}, "result": "text"}',
+    '{"issues": [[]], "result": [[]]}',
+    '{"issues": [{"key": null}], "result": [{"sys_id": {"value": "1"}}]}',
+    '{"issues": [{"key": "../../secret"}], "result": [{"sys_id": "../../secret"}]}',
+    '{"fields": null, "result": null}',
+    '{"fields": {"status": "Done", "attachment": [1]}, "result": ["state"]}',
+    "[" * 100_000,
+)
+
+
+@pytest.mark.parametrize("body", ODD, ids=lambda body: body[:20])
+def test_a_tracker_that_answers_something_else_with_200_is_tried_again_and_holds_nothing_up(desk: Desk, body: str) -> None:
+    known = desk.case("known")
+    desk.drain()
+    desk.case("new")
+    desk.book.attach(known.id, "evidence.md", "# Evidence")
+    desk.book.move(known.id, CaseState.RESOLVED, source="here")
+    desk.service.instead = body
+    problems = desk.drain()
+    assert len(problems) == 3 and all(problem is not None and "nobody foresaw" not in problem for problem in problems)
+    moved, said = follow_tracker(desk.book, desk.tracker, now=desk.clock.now)
+    assert moved == [] and len(said) == 1
+    desk.service.instead = None
+    desk.clock.advance(hours=1)
+    assert desk.drain() == [None] * 3 and len(desk.tickets()) == 2
+
+
+def test_an_answer_that_trickles_in_is_given_up(desk: Desk) -> None:
+    desk.case()
+    desk.service.trickles = True
+    began = time.monotonic()
+    (problem,) = desk.drain()
+    assert problem is not None and "in time" in problem and time.monotonic() - began < 3
+
+
+def test_the_token_does_not_follow_a_redirect_to_another_host(desk: Desk) -> None:
+    other = Jira()
+    with served(other) as elsewhere:
+        desk.service.redirect = elsewhere
+        desk.case()
+        (problem,) = desk.drain()
+    assert problem is not None and "307" in problem and other.requests == []
+
+
+def test_a_token_that_the_tracker_repeats_in_its_answer_is_kept_nowhere(desk: Desk) -> None:
+    desk.case()
+    desk.service.failures = ["echo"]
+    (problem,) = desk.drain()
+    login = base64.b64encode(f"{USER}:{TOKEN}".encode()).decode()
+    assert problem is not None and "bad request" in problem and TOKEN not in problem and login not in problem
+
+
+def test_a_case_whose_words_are_longer_than_the_tracker_takes_is_opened_all_the_same(desk: Desk) -> None:
+    case = desk.case(title="t" * 250, description="word " * 20_000, model_name="m" * 200, model_version="1" * 100)
+    assert desk.drain() == [None]
+    if isinstance(desk.service, Jira):
+        (ticket,) = desk.tickets()
+        assert f"rai case show {case.id}" in str(ticket["fields"]["description"])
+
+
+def test_another_version_of_a_document_is_sent_although_it_is_as_long_as_the_one_before(desk: Desk) -> None:
+    case = desk.case()
+    desk.drain()
+    for draft in ("due on 17 November", "due on 12 November", "due on 12 November"):
+        desk.book.attach(case.id, "report.md", draft)
+        assert desk.drain() == [None]
+    kept = desk.tickets()[0]["attachments"] if isinstance(desk.service, Jira) else desk.service.attachments  # type: ignore[attr-defined]
+    assert [item["content"] for item in kept] == ["due on 17 November", "due on 12 November"]
+    assert len({item.get("filename") or item["file_name"] for item in kept}) == 2
+
+
+def test_a_transition_that_jira_refuses_leaves_no_note_each_time_it_is_tried(desk: Desk) -> None:
+    if not isinstance(desk.service, Jira):
+        pytest.skip("ServiceNow takes state and note at once")
+    case = desk.case()
+    desk.drain()
+    desk.service.needs_resolution = True
+    desk.book.move(case.id, CaseState.RESOLVED, source="here")
+    for _ in range(3):
+        (problem,) = desk.drain()
+        assert problem is not None and "Resolution is required" in problem
+        desk.clock.advance(hours=2)
+    assert desk.tickets()[0]["comments"] == []
+    desk.service.needs_resolution = False
+    assert desk.drain() == [None] and len(desk.tickets()[0]["comments"]) == 1
+
+
+def test_what_was_decided_here_while_the_tracker_was_asked_is_not_undone_by_its_answer(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = desk.case()
+    desk.drain()
+    desk.tickets()[0].update({"status": "Doing"} if isinstance(desk.service, Jira) else {"state": "2"})
+    asked = type(desk.tracker).state
+
+    def slow(tracker: Any, ticket: Any) -> CaseState:
+        said = asked(tracker, ticket)
+        monkeypatch.setattr(type(desk.tracker), "state", asked)
+        desk.book.move(case.id, CaseState.RESOLVED, source="here")  # by another process, which tells the tracker as well
+        assert desk.drain() == [None]
+        return said
+
+    monkeypatch.setattr(type(desk.tracker), "state", slow)
+    assert follow_tracker(desk.book, desk.tracker, now=desk.clock.now) == ([], [])
+    assert desk.book.get(case.id).state is CaseState.RESOLVED and desk.tracker.state(desk.tracker.open(case)).over
+
+
+def test_a_ticket_that_is_opened_again_there_is_open_here(desk: Desk) -> None:
+    case = desk.case()
+    desk.drain()
+    desk.book.move(case.id, CaseState.RESOLVED, source="here")
+    desk.drain()
+    assert follow_tracker(desk.book, desk.tracker, now=desk.clock.now) == ([], [])
+    desk.tickets()[0].update({"status": "Doing"} if isinstance(desk.service, Jira) else {"state": "2"})
+    desk.clock.advance(hours=1)
+    (moved,), _ = follow_tracker(desk.book, desk.tracker, now=desk.clock.now)
+    assert (moved.id, moved.state, moved.closed_at) == (case.id, CaseState.IN_PROGRESS, None)

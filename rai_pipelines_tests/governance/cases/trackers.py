@@ -7,12 +7,15 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from rai_pipelines_tests.governance.office import START
 
 USER, TOKEN = "robot@example.org", "hush-hush"
 FAILURES = ("hang", "429", "500", "half", "lost answer", "no json")
@@ -24,6 +27,10 @@ class Service:
     def __init__(self) -> None:
         self.failures: list[str] = []
         self.requests: list[str] = []
+        self.instead: str | None = None  # what it answers to everything, with 200
+        self.redirect: str | None = None  # where it sends everybody
+        self.trickles = False
+        self.retry_after = "30"
         self.lock = threading.Lock()
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes, headers: Any) -> tuple[int, Any]:
@@ -39,18 +46,25 @@ class Jira(Service):
     def __init__(self) -> None:
         super().__init__()
         self.issues: dict[str, dict[str, Any]] = {}
+        self.needs_resolution = False
+        self.clock: Callable[[], datetime] = lambda: START
+        self.indexed_after = timedelta()  # search does not find what is newer
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes, headers: Any) -> tuple[int, Any]:
         if (method, path) == ("POST", "/rest/api/3/search/jql"):
             label = re.search(r'labels = "([^"]+)"', json.loads(body)["jql"])
-            found = [key for key, issue in self.issues.items() if label and label[1] in issue["fields"]["labels"]]
+            indexed = {key: issue for key, issue in self.issues.items() if self.clock() - issue["made_at"] >= self.indexed_after}
+            found = [key for key, issue in indexed.items() if label and label[1] in issue["fields"]["labels"]]
             return 200, {"issues": [{"id": key, "key": key} for key in found[:1]], "isLast": True}
         if (method, path) == ("POST", "/rest/api/3/issue"):
             fields = json.loads(body)["fields"]
+            described = sum(len(text["text"]) for paragraph in fields["description"]["content"] for text in paragraph["content"])
+            if described > 32_767 or any(len(value) > 255 for name, value in fields.items() if name.startswith("customfield_")):
+                return 400, {"errorMessages": ["The entered text is too long. It exceeds the allowed limit"], "errors": {}}
             if fields["description"]["type"] != "doc" or len(fields["summary"]) > 255 or "\n" in fields["summary"]:
                 return 400, {"errorMessages": [], "errors": {"summary": "The summary is invalid"}}
             key = f"{fields['project']['key']}-{len(self.issues) + 1}"
-            self.issues[key] = {"fields": fields, "status": "To Do", "attachments": [], "comments": []}
+            self.issues[key] = {"fields": fields, "status": "To Do", "attachments": [], "comments": [], "made_at": self.clock()}
             return 201, {"id": "10000", "key": key, "self": f"/rest/api/3/issue/{key}"}
         key, _, rest = path.removeprefix("/rest/api/3/issue/").partition("/")
         issue = self.issues.get(key)
@@ -73,6 +87,8 @@ class Jira(Service):
             return 200, {
                 "transitions": [{"id": name, "name": name, "to": {"name": name, "statusCategory": {"key": CATEGORY_OF[name]}}} for name in names]
             }
+        if (method, rest) == ("POST", "transitions") and self.needs_resolution:
+            return 400, {"errorMessages": [], "errors": {"resolution": "Resolution is required."}}
         if (method, rest) == ("POST", "transitions"):
             issue["status"] = json.loads(body)["transition"]["id"]
             return 204, None
@@ -136,10 +152,18 @@ def served(service: Service) -> Iterator[str]:
                 failure = service.failures.pop(0) if service.failures else None
             if failure == "hang":
                 time.sleep(1.5)
+            if service.redirect is not None:
+                return self._send(307, None, {"Location": service.redirect + self.path})
+            if service.instead is not None:
+                return self._send(200, service.instead, {})
+            if service.trickles:
+                return self._trickle()
             with service.lock:
                 if failure in ("hang", "429", "500"):
                     status = 503 if failure == "hang" else int(failure)
-                    return self._send(status, {"errorMessages": ["not now"]}, {"Retry-After": "30"} if failure == "429" else {})
+                    return self._send(status, {"errorMessages": ["not now"]}, {"Retry-After": service.retry_after} if failure == "429" else {})
+                if failure == "echo":
+                    return self._send(400, f"bad request: Authorization: {self.headers['Authorization']}; {TOKEN}", {})
                 if self.headers.get("Authorization") != wanted:
                     return self._send(401, {"errorMessages": ["Client must be authenticated to access this resource."]}, {})
                 query = {name: values[0] for name, values in parse_qs(parts.query).items()}
@@ -161,6 +185,16 @@ def served(service: Service) -> Iterator[str]:
             self.wfile.write(text[: len(text) // 2] if cut else text)
             if cut:
                 self.close_connection = True
+
+        def _trickle(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            for _ in range(20):
+                self.wfile.write(b" ")
+                self.wfile.flush()
+                time.sleep(0.2)
+            self.close_connection = True
 
         do_GET = do_POST = do_PATCH = _handle
 

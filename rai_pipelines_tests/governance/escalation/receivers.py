@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socketserver
+import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +20,8 @@ class Receiver:
     def __init__(self) -> None:
         self.got: list[Any] = []
         self.refuse = 0
+        self.logins: list[tuple[str, bool]] = []  # (what was shown, whether under TLS)
+        self.chatter = b""  # what follows an answer
 
     def takes(self, content: Any) -> bool:
         if self.refuse:
@@ -27,15 +32,29 @@ class Receiver:
 
 
 @contextmanager
-def mail_server(receiver: Receiver) -> Iterator[str]:
-    """As much of RFC 5321 as a client needs to hand in a mail."""
+def mail_server(receiver: Receiver, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """As much of RFC 5321, 3207 and 4954 as a client needs to log in and to hand in a mail."""
 
     class Session(socketserver.StreamRequestHandler):
         def handle(self) -> None:
+            secure = False
             self._say("220 ready")
             while line := self.rfile.readline().decode().strip():
                 verb = line.split(" ", 1)[0].upper()
-                if verb == "DATA":
+                if verb == "EHLO":
+                    self._say("250-here\r\n" + ("250-STARTTLS\r\n" if tls and not secure else "") + "250 AUTH PLAIN")
+                elif verb == "STARTTLS" and tls is not None:
+                    self._say("220 go on")
+                    try:
+                        self.connection = tls.wrap_socket(self.request, server_side=True)
+                    except OSError:
+                        return  # the client does not believe the certificate
+                    self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
+                    secure = True
+                elif verb == "AUTH":
+                    receiver.logins.append((base64.b64decode(line.split()[-1]).decode().strip("\0"), secure))
+                    self._say("235 welcome")
+                elif verb == "DATA":
                     self._say("354 go on")
                     parts = []
                     while (part := self.rfile.readline().decode()) != ".\r\n":
@@ -49,8 +68,8 @@ def mail_server(receiver: Receiver) -> Iterator[str]:
         def _say(self, text: str) -> None:
             self.wfile.write(f"{text}\r\n".encode())
 
-    with _running(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Session)) as port:
-        yield f"smtp://127.0.0.1:{port}"
+    with _running(socketserver.ThreadingTCPServer((host, 0), Session)) as port:
+        yield f"smtp://{host}:{port}"
 
 
 @contextmanager
@@ -62,6 +81,9 @@ def webhook(receiver: Receiver) -> Iterator[str]:
             content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(200 if receiver.takes(content) else 500)
             self.end_headers()
+            for _ in range(100) if receiver.chatter else ():
+                self.wfile.write(receiver.chatter)
+                time.sleep(0.1)
 
         def log_message(self, *_: Any) -> None:
             """Not on the terminal."""

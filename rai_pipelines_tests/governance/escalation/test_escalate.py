@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import ssl
+import time
+import traceback
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from rai_pipelines.errors import SettingsError
 from rai_pipelines.governance.cases.book import CaseBook
 from rai_pipelines.governance.cases.case import CaseRequest, CaseState
 from rai_pipelines.governance.database.tables import escalations
+from rai_pipelines.governance.decisions.statement import Words
 from rai_pipelines.governance.escalation.escalate import escalate
-from rai_pipelines.governance.escalation.notices import Channels, notice_deliveries
+from rai_pipelines.governance.escalation.notices import Channels, NotTold, notice_deliveries, post_webhook, send_mail
 from rai_pipelines.governance.outbox import drain
 from rai_pipelines.policy.model import Severity
 from rai_pipelines_tests.governance.escalation.receivers import Receiver, mail_server, webhook
@@ -136,3 +146,119 @@ def test_words_in_a_notice_are_no_markup_and_no_headers(told: Channelled) -> Non
         deliver({**notice, "id": kind})
     assert told.posts.got[0]["text"].endswith("&lt;!channel&gt; &amp; &lt;http://x|y&gt;")
     assert "\nBcc:" not in told.mails.got[0]
+
+
+NOTICE = {"id": "1", "to": "owner@example.org", "subject": "It waits", "text": "It waits for you"}
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server's side of TLS for 127.0.0.2, which is not this machine by its name, and the file of the authority that vouches for it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.2")])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    made = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.2"))]), critical=False)
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    certificate, secret = tmp_path / "mail.pem", tmp_path / "mail.key"
+    certificate.write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    secret.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, secret)
+    return context, certificate
+
+
+def with_login(address: str) -> str:
+    return address.replace("smtp://", "smtp://robot%40example.org:hu%2Fsh%23@")
+
+
+def test_a_password_goes_to_a_server_that_offers_tls_and_proves_who_it_is(
+    certified: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mails = Receiver()
+    monkeypatch.setenv("SSL_CERT_FILE", str(certified[1]))
+    with mail_server(mails, host="127.0.0.2", tls=certified[0]) as smtp:
+        send_mail(Channels(with_login(smtp)), NOTICE)
+    assert mails.logins == [("robot@example.org\0hu/sh#", True)] and len(mails.got) == 1
+
+
+def test_a_password_goes_neither_into_the_clear_nor_to_a_server_that_proves_nothing(certified: tuple[ssl.SSLContext, Path]) -> None:
+    mails = Receiver()
+    for tls, said in ((None, "offers no STARTTLS"), (certified[0], "proves nothing")):
+        with mail_server(mails, host="127.0.0.2", tls=tls) as smtp, pytest.raises(NotTold, match=said) as caught:
+            send_mail(Channels(with_login(smtp)), NOTICE)
+        assert "hu/sh#" not in str(caught.value) and "hu%2F" not in str(caught.value)
+    assert mails.logins == [] and mails.got == []
+
+
+def test_without_a_password_a_mail_is_encrypted_where_it_can_be(certified: tuple[ssl.SSLContext, Path]) -> None:
+    mails = Receiver()
+    for tls in (None, certified[0]):
+        with mail_server(mails, host="127.0.0.2", tls=tls) as smtp:
+            send_mail(Channels(smtp), NOTICE)
+    assert len(mails.got) == 2 and all("\nDate: " in mail and "+0000" in mail for mail in mails.got)
+
+
+def test_a_webhook_that_talks_without_end_has_taken_the_message_all_the_same(told: Channelled) -> None:
+    told.posts.chatter = b"x" * 100_000
+    began = time.monotonic()
+    post_webhook(told.channels, NOTICE)
+    assert len(told.posts.got) == 1 and time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RAI_SMTP_URL", "smtp://robot:hush[1@mail.example.org"),
+        ("RAI_SMTP_URL", "smtp://robot:hush#1@mail.example.org:587"),
+        ("RAI_SMTP_URL", "smtp://robot:12/hush@mail.example.org:587"),
+        ("RAI_SMTP_URL", "smtp://mail.example.org:hush"),
+        ("RAI_SMTP_URL", "smtp://"),
+        ("RAI_WEBHOOK_URL", "https://hooks.example.org:hush/services"),
+        ("RAI_WEBHOOK_URL", "https:///services/hush"),
+        ("RAI_MAIL_FROM", "hush\nBcc: everybody@example.org"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_named_and_never_shown(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name) as caught:
+        Channels.from_environment()
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "hush" not in shown
+
+
+def test_a_case_that_is_worked_on_has_the_deadline_of_that_state_and_one_opened_again_waits_anew(told: Channelled) -> None:
+    office = told.office
+    book = CaseBook(office.engine, office.keeper.ledger)
+    case = book.request(CaseRequest(key="k", kind="incident", severity=Severity.CRITICAL, title="Harm", description="d", noticed_at=office.clock.now))
+    office.clock.advance(hours=9)
+    assert len(told.round()) == 4, "nobody has begun within 2 hours, nor within 8"
+    book.move(case.id, CaseState.IN_PROGRESS, source="here")
+    office.clock.advance(hours=23)
+    assert told.round() == [], "24 hours for the work"
+    book.move(case.id, CaseState.IN_PROGRESS, source="here", lesson=Words(meaning="A lesson on the way is no other state"))
+    office.clock.advance(hours=2)
+    assert [role for role, _ in told.round()] == ["owner"] and "is in progress: Harm" in told.posts.got[-1]["text"]
+    book.move(case.id, CaseState.RESOLVED, source="here")
+    office.clock.advance(days=90)
+    book.move(case.id, CaseState.OPEN, source="jira")
+    assert told.round() == []
+    office.clock.advance(hours=2)
+    assert [role for role, _ in told.round()] == ["owner"]
+
+
+def test_a_report_that_is_classified_anew_is_warned_of_before_its_new_day(told: Channelled) -> None:
+    office = told.office
+    book = CaseBook(office.engine, office.keeper.ledger)
+    case = book.request(CaseRequest(key="k", kind="incident", severity=Severity.LOW, title="Harm", description="d", noticed_at=office.clock.now))
+    aware = office.clock.now
+    book.classify(case.id, "widespread_infringement", aware_at=aware)
+    book.move(case.id, CaseState.RESOLVED, source="here")
+    office.clock.advance(days=3)
+    assert len(told.round()) == 4
+    book.classify(case.id, "serious_incident", aware_at=aware)
+    office.clock.advance(days=10)
+    assert told.round() == []
+    office.clock.advance(days=3)
+    assert len(told.round()) == 4 and "is due on 2026-12-30" in told.posts.got[-1]["text"]

@@ -174,3 +174,23 @@ def test_a_version_in_use_whose_verdict_gets_worse_gives_way_to_the_last_one_tha
     (found,) = watch_pointers(office.keeper, registry)
     assert found.why == "is revoked" and registry.aliases("loans")["champion"] == "1"
     assert watch_pointers(office.keeper, registry) == [], "what is in use now is approved"
+
+
+def test_an_alias_that_the_registry_protects_keeps_no_other_bypass_from_being_undone(
+    office: Office, registry: MlflowRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.policy = office.policy_with({"bypass": "enforce"})
+    for name in ("a-protected", "z-other"):
+        registry.register(name, tmp_path / "evidence")
+        registry.set_alias("champion", ModelVersion(name, "1"))
+    delete = MlflowRegistry.delete_alias
+
+    def protected(mine: MlflowRegistry, alias: str, name: str) -> None:
+        if name == "a-protected":
+            raise RegistryRefused("alias is protected", where=name)
+        delete(mine, alias, name)
+
+    monkeypatch.setattr(MlflowRegistry, "delete_alias", protected)
+    with pytest.raises(RegistryRefused, match="a-protected"):
+        watch_pointers(office.keeper, registry)
+    assert registry.aliases("z-other") == {} and len(cases(office)) == 2

@@ -228,7 +228,7 @@ def test_a_message_after_slow_ones_is_held_for_two_minutes_from_its_own_delivery
         for key in ("first", "second"):
             put(connection, "mail", key, {"to": key}, now=office.clock.now)
     took = iter((0.0, 0.0, 130.0))  # the first delivery takes longer than the lease
-    monkeypatch.setattr("rai_pipelines.governance.outbox.monotonic", lambda: next(took, 130.0))
+    monkeypatch.setattr("rai_pipelines.governance.outbox.time.monotonic", lambda: next(took, 130.0))
     sent: list[str] = []
 
     def send(payload: Mapping[str, Any]) -> None:

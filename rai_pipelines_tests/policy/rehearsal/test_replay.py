@@ -77,7 +77,7 @@ def test_the_policy_that_evidence_was_measured_under_does_not_matter_and_its_par
     bias = found["bias_assessment"]
     made_from = bias.provenance.model_copy(update={"policy_digest": "sha256:" + "9" * 64, "parameters": {"interval_level": 0.9, "resamples": 200}})
     keep(store, {**found, "bias_assessment": bias.model_copy(update={"provenance": made_from})})
-    parameters = {"bias_assessment": {"interval_level": 0.95, "resamples": 200}, "drift_report": {}}
+    parameters = {"high": {"bias_assessment": {"interval_level": 0.95, "resamples": 200}, "drift_report": {}}}
     item = replayed(store, read_policy(), parameters=parameters).versions[0]
     assert item.new is VerdictStatus.COMPLIANT
     assert item.caveats == ("bias_assessment was measured with interval_level 0.9, an audit under this policy would use 0.95",)

@@ -20,7 +20,7 @@ ANONYMITY_METRICS = frozenset(
 class ByRelease(BaseModel):
     """A threshold for data that stays in the organisation and one for data that is published."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     internal: float = Field(ge=0)
     public: float = Field(ge=0)

@@ -49,6 +49,13 @@ def test_four_fifths_exactly_is_inside_whatever_floating_point_says() -> None:
     assert not BAND.contains(0.799999)
 
 
+@pytest.mark.parametrize(("most", "value"), [(0.0, 1e-9), (1e-10, 1e-9), (1e-6, 1.001e-6)])
+def test_a_bound_near_zero_is_as_exact_as_any_other(most: float, value: float) -> None:
+    assert judge_exact("delta", figure("dp_delta_declared", value), Band(high=most)).status is FindingStatus.FAIL
+    assert judge_exact("delta", figure("dp_delta_declared", most), Band(high=most)).status is FindingStatus.PASS
+    assert Band(high=0.0).contains(0.1 + 0.2 - 0.3) and Band(low=0.0).contains(0.3 - 0.1 - 0.2)
+
+
 def test_a_figure_without_interval_cannot_pass_by_uncertainty() -> None:
     assert judged(figure("impact_ratio", 1.0))[0].status is FindingStatus.INCONCLUSIVE
 

@@ -91,7 +91,7 @@ def judge_policy_review(question: Question) -> Judgement:
     evidence = question.evidence["policy_review"]
     absent = conclude((absent_figure("policy_review_days_late", str(band)),), passed="")
     try:
-        due = date.fromisoformat(str(evidence.details.get("due_on")))
+        due = date.fromisoformat(str(evidence.detail("due_on")))
     except ValueError:
         return absent
     if question.day is None or not evidence.find("policy_reviews_recorded"):

@@ -43,6 +43,7 @@ class GroupFairnessThreshold(Threshold):
     """Allowed band of impact ratios and the largest equalized odds difference; at least one of them. Regressions have their own."""
 
     stricter: ClassVar[Mapping[str, Direction | tuple[str, ...]]] = {"impact_ratio": Direction.NARROWER}
+    family: ClassVar[frozenset[str]] = frozenset(("impact_ratio", *(f"{metric}_max" for metric in BOUNDED)))
     impact_ratio: RatioBand | None = None
     equalized_odds_difference_max: float | None = Field(default=None, gt=0, lt=1)
     demographic_parity_difference_max: float | None = Field(default=None, gt=0, lt=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -20,6 +21,7 @@ class HumanReviewThreshold(Threshold):
     `reviews_without_override_max`: so many reviews without a single other decision ask for a person's look.
     """
 
+    family: ClassVar[frozenset[str]] = frozenset(("median_review_seconds_min", "short_review_share_max"))
     reviewed_before_effect_min: float = Field(gt=0, le=1)
     reviewed_by_trained_min: float | None = Field(default=None, gt=0, le=1)
     median_review_seconds_min: float | None = Field(default=None, gt=0)

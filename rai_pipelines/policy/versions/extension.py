@@ -242,6 +242,11 @@ def _covers(allowed: tuple[str, ...], field: str) -> bool:
 
 
 def _not_allowed(control: Control, change: Change) -> str:
+    if change.effect == "other" and change.old is None:
+        return (
+            f"{control.id}: {change.new!r} would be tested together with what the base asks for, and so raise what it takes to fail that; "
+            f"ask for it in a control of its own, or name a waiver for {change.field}"
+        )
     what = "asks for less than" if change.effect == "looser" else "cannot be compared with"
     return f"{control.id}: {change.new!r} {what} the base's {change.old!r}; be stricter, or name a waiver for {change.field}"
 

@@ -123,10 +123,16 @@ def _compare(
         direction = direction_of(model, name) or inherited
         if isinstance(was, Mapping) and isinstance(will, Mapping):
             yield from _compare(was, will, nested_model(model, name), f"{path}.{name}", direction)
-        elif isinstance(was, Mapping) or isinstance(will, Mapping):
+        elif isinstance(was, Mapping) or isinstance(will, Mapping) or (was is None and _joins_others(model, name, old)):
             yield f"{path}.{name}", was, will, "other"
         else:
             yield f"{path}.{name}", was, will, _towards(direction, was, will)
+
+
+def _joins_others(model: type[BaseModel] | None, name: str, old: Mapping[str, Any]) -> bool:
+    """Whether figures of this threshold would be tested together with those of thresholds that were there before."""
+    family: frozenset[str] = getattr(model, "family", frozenset())
+    return name in family and any(old.get(other) is not None for other in family)
 
 
 def _towards(direction: Direction | tuple[str, ...] | None, old: Any, new: Any) -> Effect:

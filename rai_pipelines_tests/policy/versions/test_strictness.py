@@ -64,6 +64,12 @@ def test_every_statistic_is_classified() -> None:
         ("FAIR-B", {"effective_from": "2027-10-01"}, "effective_from", "stricter"),
         ("FAIR-B", {"threshold": {"max_age_days": 60}}, "threshold.max_age_days", "stricter"),
         ("ACCT-B", {"threshold": {"declared_min": 1.0, "acknowledged_within_days": 90}}, "threshold.acknowledged_within_days", "stricter"),
+        (
+            "FAIR-S",
+            {"threshold": {"impact_ratio": [0.8, 1.25], "equalized_odds_difference_max": 0.1, "auc_gap_max": 0.9}},
+            "threshold.auc_gap_max",
+            "other",
+        ),
         ("ACCT-B", {"threshold": {"declared_min": 0.5}}, "threshold.declared_min", "looser"),
     ],
 )

@@ -170,11 +170,19 @@ class Statistics(_Frozen):
 
 
 class TierByRisk(_Frozen):
-    """Which tier a risk class has to meet. A model whose risk class is unknown is treated as high."""
+    """Which tier a risk class has to meet. A model whose risk class is unknown has to meet the highest there is."""
 
     low: Tier = Tier.BASIC
     limited: Tier = Tier.STANDARD
     high: Tier = Tier.ADVANCED
+
+    def of(self, risk_class: str) -> Tier:
+        """The tier that models of `risk_class` have to meet."""
+        return {"low": self.low, "limited": self.limited, "high": self.high}.get(risk_class, Tier.ADVANCED)
+
+    def asked(self, tier: Tier) -> tuple[str, ...]:
+        """The risk classes that have to meet controls of `tier`."""
+        return tuple(risk for risk in ("low", "limited", "high") if self.of(risk).includes(tier))
 
 
 class InconclusiveByRisk(_Frozen):

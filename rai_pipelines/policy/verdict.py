@@ -97,7 +97,7 @@ def judge(
     record = evidence.get("registry_record")
     risk_class = str(record.details.get("risk_class", "unknown")) if record else "unknown"
     release_class = str(record.details.get("release_class", "unknown")) if record else "unknown"
-    tier: Tier = getattr(policy.tiers, risk_class) if risk_class in RISK_CLASSES else Tier.ADVANCED
+    tier = policy.tiers.of(risk_class)
     asked = Asked(tier=tier, release_class=release_class, day=day, look=look)
     known = digests if digests is not None else {name: item.digest for name, item in evidence.items()}
     findings = tuple(judge_control(control, policy, evidence, asked, digests=known) for control in policy.on(day))

@@ -252,7 +252,8 @@ def _not_allowed(control: Control, change: Change) -> str:
 
 
 def _sections(base: Policy, made: Policy) -> list[tuple[Place, str]]:
-    """Sections can only become stricter: a waiver is about one control."""
+    """Sections can only become stricter: a waiver is about one control. Of the header, which is the extension's own, how often it is reviewed."""
     sections = ("tiers", "inconclusive", "statistics", *RULES)
-    less = [change for change in changes_between(base, made) if change.about in sections and change.effect != "stricter"]
+    asks_less = [change for change in changes_between(base, made) if change.effect != "stricter"]
+    less = [change for change in asks_less if change.about in sections or (change.about, change.field) == ("policy", "review_every_days")]
     return [((change.about, *change.field.split(".")), f"{change.new!r} is not stricter than the base's {change.old!r}") for change in less]

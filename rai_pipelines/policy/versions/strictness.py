@@ -17,6 +17,7 @@ Effect = Literal["stricter", "looser", "other"]
 DECIDING = ("tier", "severity", "effective_from", "check")
 TOLD = ("statement", "references", "provenance", "threshold_provenance", "evidence", "area", "legal_date")  # decide nothing by themselves
 RULES = ("budgets", "release", "escalation", "retention", "signatories")  # sections whose models say themselves what is stricter
+REVIEWS: Mapping[str, Direction] = {"review_by": Direction.NO_ORDER, "review_every_days": Direction.LOWER}  # of the header; POLI-B rests on them
 STATISTICS: Mapping[str, Direction | None] = {
     "alpha": Direction.HIGHER,  # fails what a smaller level would leave undecided
     "interval_level": Direction.HIGHER,  # wider intervals: harder to pass
@@ -45,7 +46,13 @@ class Change(Record):
 def changes_between(old: Policy, new: Policy) -> tuple[Change, ...]:
     """Every change from `old` to `new`: sections first, then controls in the order of `new`, then those that are gone."""
     found: list[Change] = []
-    found += _words("policy", plain(old.policy), plain(new.policy))
+    headers = [{name: value for name, value in plain(item.policy).items() if name not in REVIEWS} for item in (old, new)]
+    found += _words("policy", *headers)
+    found += [
+        Change(about="policy", field=name, old=was, new=will, effect=_towards(REVIEWS[name], was, will))
+        for name, was, will in _different(old.policy, new.policy)
+        if name in REVIEWS
+    ]
     found += [_ordered("tiers", name, was, will, list(Tier)) for name, was, will in _different(old.tiers, new.tiers)]
     found += [_ordered("inconclusive", name, was, will, ["warn", "block"]) for name, was, will in _different(old.inconclusive, new.inconclusive)]
     found += [

@@ -78,6 +78,13 @@ def test_a_change_is_called_by_what_it_asks(control: str, fields: dict[str, Any]
     assert found[field].effect == effect
 
 
+def test_when_the_policy_has_to_be_reviewed_decides_and_is_no_matter_of_words() -> None:
+    old = read_policy()
+    header = old.policy.model_copy(update={"review_every_days": 1096, "review_by": date(2028, 5, 1), "owner": "somebody-else"})
+    found = {change.field: (change.effect, change.decides) for change in changes_between(old, old.model_copy(update={"policy": header}))}
+    assert found == {"review_every_days": ("looser", True), "review_by": ("other", True), "owner": ("other", False)}
+
+
 def test_a_dropped_control_is_looser_and_a_new_one_stricter() -> None:
     whole = read_policy()
     fewer = whole.model_copy(update={"controls": whole.controls[1:]})

@@ -13,8 +13,8 @@ from rai_pipelines.orchestration.resources import AuditorFactory
 from rai_pipelines.orchestration.watch import judged_at_ms, run_request, run_states
 from rai_pipelines.settings import Settings
 
-# On the first of the month; the six days after catch up what a registry outage or a failed run prevented.
-MONTHLY_CRON = "0 3 1-7 * *"
+# Due on the first of the month. The days after catch up what an outage of any length or a failed run prevented, and versions that come into use.
+MONTHLY_CRON = "0 3 * * *"
 
 
 def build_monthly_schedule(make_auditor: AuditorFactory, settings: Settings) -> dg.ScheduleDefinition:

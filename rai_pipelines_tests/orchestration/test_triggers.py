@@ -199,6 +199,18 @@ def test_every_live_version_is_audited_on_the_first_of_the_month_and_once_only(h
     assert schedule_tick(house, datetime(2127, 2, 1, 3, tzinfo=UTC)), "a new month is a new audit"
 
 
+def test_a_month_whose_first_week_was_lost_is_caught_up_with(house: House) -> None:
+    (version,) = house.register()
+    house.registry.set_alias("champion", version)
+    schedule = build_definitions(house.settings).resolve_schedule_def("monthly_audits")
+    assert str(schedule.cron_schedule).endswith(" * * *"), "it is looked at on every day of the month"
+    back = datetime(2127, 1, 8, 3, tzinfo=UTC)  # the registry was down until then, or the version came into use that day
+    assert [request.tags[TAG_MONTH] for request in schedule_tick(house, back)] == ["2127-01"]
+    last = datetime(2127, 1, 31, 3, tzinfo=UTC)
+    house.start(schedule_tick(house, last)[0], dg.DagsterRunStatus.STARTED)
+    assert schedule_tick(house, last) == [], "once only"
+
+
 def test_a_version_judged_this_month_owes_no_monthly_audit(house: House) -> None:
     (version,) = house.register()
     house.registry.set_alias("champion", version)

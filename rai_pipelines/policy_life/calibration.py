@@ -29,6 +29,7 @@ from rai_pipelines.subjects.names import ModelVersion
 
 LEVEL, POWER = 0.95, 0.80
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+AS_STORED = "counts of decisions do not tell how it varies: it stays as stored, and is counted among what is tested together"
 DECIDED = (FindingStatus.PASS, FindingStatus.INCONCLUSIVE, FindingStatus.FAIL)
 ASSUMPTIONS = (
     "groups keep their sizes; under no disparity they all share the pooled shares of decisions and outcomes",
@@ -174,7 +175,8 @@ def _from_counts(
     whole = ThresholdCalibration(
         control=control.id, threshold="whole control", method="counts", false_fail=_failed(simulated.control), **_told(simulated.control)
     )
-    return [whole, *found]
+    untold = [ThresholdCalibration(control=control.id, threshold=metric, method="not_simulated", why_not=AS_STORED) for metric in simulated.as_stored]
+    return [whole, *found, *untold]
 
 
 def _from_intervals(

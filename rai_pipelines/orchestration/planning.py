@@ -148,6 +148,8 @@ def _follow_up(
         if judged_at_ms.get(key, -1) >= item.created_ms:
             continue
         run = runs.get(run_key(key, item))
+        if run is RunState.SUCCEEDED and key in judged_at_ms:  # judged before it was made, by the clock of a registry that is ahead
+            continue
         if run is RunState.ACTIVE or len(requests) >= batch:
             still[key] = item
         elif run is None:  # asked for, but never launched (or its record is gone): the same run key makes asking again harmless

@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+import yaml
 
 from rai_pipelines.audit import VERDICT, build_auditor
 from rai_pipelines.evidence.model import Evidence, Status
@@ -21,6 +22,7 @@ from rai_pipelines.governance.webhooks.inbox import take
 from rai_pipelines.orchestration.build import build_definitions
 from rai_pipelines.orchestration.jobs import AUDIT_JOB, TAG_MONTH, TAG_RUN_KEY
 from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
+from rai_pipelines.policy.load import shipped_policy_path
 from rai_pipelines.release import AUDIT_RUN
 from rai_pipelines.settings import Settings
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
@@ -253,3 +255,20 @@ def test_the_month_that_a_run_was_asked_for_comes_to_the_gate_with_its_verdict(h
     with engine.connect() as connection:
         assert list(connection.execute(sa.select(judgements.c.month).order_by(judgements.c.id)).scalars()) == ["2026-10", None]
     engine.dispose()
+
+
+def test_an_audit_goes_on_where_the_policy_lost_a_control_since_the_code_location_was_loaded(
+    house: House, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    content = yaml.safe_load(shipped_policy_path().read_text(encoding="utf-8"))
+    path = tmp_path / "policy.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    job = build_definitions(house.settings.model_copy(update={"policy_file": path})).resolve_job_def(AUDIT_JOB)
+    content["controls"] = [control for control in content["controls"] if control["id"] != "MONI-B"]
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    version = house.registry.register("m", tmp_path_factory.mktemp("model"))
+    house.instance.add_dynamic_partitions(PARTITIONS, [version.key])
+    result = job.execute_in_process(instance=house.instance, partition_key=version.key, raise_on_error=False)
+    assert result.success
+    told = {item.check_name: str(item.description) for item in result.get_asset_check_evaluations()}
+    assert "the policy in force has no control MONI-B any more; reload the code location" in told["MONI_B"]

@@ -10,7 +10,7 @@ import dagster as dg
 
 from rai_pipelines.audit import VERDICT, Auditor
 from rai_pipelines.clock import utc_now
-from rai_pipelines.errors import DatabaseError, RegistryUnavailable, UnknownModelVersion
+from rai_pipelines.errors import DatabaseError, EvidenceError, RegistryUnavailable, UnknownModelVersion
 from rai_pipelines.evidence.store import EvidenceStore
 from rai_pipelines.orchestration.jobs import TAG_ATTEMPT, TAG_MODEL, TAG_MONTH, TAG_RUN_KEY, TAG_TRIGGER, TAG_VERSION
 from rai_pipelines.orchestration.planning import AuditRequest, RunState, Seen
@@ -31,10 +31,16 @@ def run_states(instance: dg.DagsterInstance, run_keys: Iterable[str]) -> Mapping
 
 
 def judged_at_ms(store: EvidenceStore, keys: Iterable[str]) -> Mapping[str, int]:
-    """When the newest verdict of each version was stored (milliseconds since 1970, UTC); versions without one are absent."""
+    """When the newest verdict of each version was stored (milliseconds since 1970, UTC); versions without one are absent.
+
+    So are those whose receipt cannot be read: their next audit writes it anew, and no other version waits for that.
+    """
     found = {}
     for key in set(keys):
-        receipt = store.latest(VERDICT, key)
+        try:
+            receipt = store.latest(VERDICT, key)
+        except EvidenceError:
+            continue
         if receipt is not None:
             found[key] = int(datetime.fromisoformat(receipt.recorded_at).timestamp() * 1000)
     return found

@@ -179,6 +179,16 @@ def test_an_inbox_that_cannot_be_read_leaves_everything_to_polling(house: House,
     assert len(house.launched(house.tick(governance_url=f"sqlite:///{broken}"))) == 1
 
 
+def test_a_receipt_that_cannot_be_read_keeps_no_other_version_from_being_audited(house: House) -> None:
+    damaged, fine = house.register(count=2)
+    house.registry.set_alias("champion", damaged)
+    house.judge(damaged)
+    receipt = house.store.root / "latest" / damaged.key / f"{VERDICT}.json"
+    receipt.write_bytes(b"")
+    assert {request.partition_key for request in house.launched(house.tick())} == {damaged.key, fine.key}
+    assert [request.partition_key for request in schedule_tick(house, datetime(2127, 1, 1, 3, tzinfo=UTC))] == [damaged.key]
+
+
 def schedule_tick(house: House, moment: datetime) -> list[dg.RunRequest]:
     definitions = build_definitions(house.settings)
     context = dg.build_schedule_context(instance=house.instance, scheduled_execution_time=moment, repository_def=definitions.get_repository_def())

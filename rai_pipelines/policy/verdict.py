@@ -144,15 +144,15 @@ def judge_control(
         severity=control.severity,
         statement=control.statement,
         status=judgement.status,
-        reason=judgement.reason + _relaxed(control, policy, asked.day),
+        reason=judgement.reason + relaxed_words(control.id, policy, asked.day),
         figures=judgement.figures,
         evidence={name: known[name] for name in control.evidence if name in known},
     )
 
 
-def _relaxed(control: Control, policy: Policy, day: date) -> str:
-    """That a waiver of the policy relaxes this control on that day: a pass by leave is not told as a plain one."""
-    waiver = next((item for item in policy.relaxations if item.control.id == control.id and day <= item.until), None)
+def relaxed_words(control_id: str, policy: Policy, day: date) -> str:
+    """That a waiver of the policy relaxes this control on that day, or nothing: a pass by leave is not told as a plain one."""
+    waiver = next((item for item in policy.relaxations if item.control.id == control_id and day <= item.until), None)
     return f" (relaxed by a waiver of the policy until {waiver.until.isoformat()}: {', '.join(waiver.fields)})" if waiver is not None else ""
 
 

@@ -151,7 +151,10 @@ def decisive_n(measurement: Measurement, band: Band, *, alpha: float, factor: in
     if band.below(measurement.value) or band.above(measurement.value):
         ends = {"low": band.low} if band.below(measurement.value) else {"high": band.high}
     inside = band.contains(measurement.value)
-    stretch = 1.0 if inside else NormalDist().inv_cdf(1 - alpha / factor) / quantile
+    level = alpha / factor
+    if not inside and level <= 0:  # so many looks were taken that nothing is left to spend
+        return None
+    stretch = 1.0 if inside else -NormalDist().inv_cdf(level) / quantile
     needed = 0.0
     for side, end in ends.items():
         if end is None or (measurement.scale == "log" and end <= 0):

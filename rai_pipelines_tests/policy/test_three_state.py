@@ -11,6 +11,7 @@ from scipy.stats import false_discovery_control, norm
 from rai_pipelines.assessments.statistics.proportions import ratio_of_proportions
 from rai_pipelines.evidence.model import State
 from rai_pipelines.policy.findings import FindingStatus
+from rai_pipelines.policy.sequential import alpha_at_look
 from rai_pipelines.policy.three_state import Band, Judged, decisive_n, holm, judge_exact, judge_family, p_outside
 from rai_pipelines_tests.conftest import figure
 
@@ -41,6 +42,13 @@ def test_a_value_inside_by_luck_is_inconclusive_and_says_how_many_rows_would_dec
 def test_a_value_outside_fails_only_when_noise_cannot_explain_it() -> None:
     assert judged(ratio(0.5, 0.05))[0].status is FindingStatus.FAIL
     assert judged(ratio(0.78, 0.2))[0].status is FindingStatus.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("look", [13, 59, 60, 366, 5000])
+def test_whoever_audits_on_new_data_each_day_still_gets_a_finding(look: int) -> None:
+    found = judged(ratio(0.78, 0.08), alpha=alpha_at_look(0.05, look, looks_per_year=12))[0]
+    assert found.status is FindingStatus.INCONCLUSIVE
+    assert (found.decisive_n is None) is (look == 5000), "nothing is left to spend: no number of rows would decide"
 
 
 def test_four_fifths_exactly_is_inside_whatever_floating_point_says() -> None:

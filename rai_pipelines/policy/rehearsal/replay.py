@@ -149,7 +149,7 @@ def _shared_out(task: _Task, versions: Sequence[ModelVersion], processes: int | 
         raise RaiError(
             f"one of {workers} processes that judged {len(versions):,} versions ended before it had answered",
             where=f"replay of {task.policy.label}",
-            hint='See whether memory ran out, and replay fewer versions at a time; a script calls it below `if __name__ == "__main__":`',
+            hint='See whether memory ran out, or give processes=1; a script calls it below `if __name__ == "__main__":`; from a pipe none can',
         ) from error
 
 

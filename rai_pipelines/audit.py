@@ -139,7 +139,7 @@ class Auditor:
         facts = record.details if record else {}
         today = utc_today()
         asked = Asked(
-            tier=getattr(self.policy.tiers, str(facts.get("risk_class")), None) or self.policy.tiers.high,
+            tier=self.policy.tiers.of(str(facts.get("risk_class"))),
             release_class=str(facts.get("release_class", "unknown")),
             day=today,
             look=self._look(version, evidence if evidence.assessment == "bias_assessment" else None, today),

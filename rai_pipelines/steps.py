@@ -152,10 +152,10 @@ def assessment_of(name: str, policy: Policy, settings: Settings, budget: Budget 
 
 
 def _explanation_tolerance(policy: Policy) -> dict[str, float]:
-    """What an explanation may be off by before it counts as none: what the policy allows."""
-    control = next((control for control in policy.controls if control.check == "local_explanations"), None)
-    most = control.threshold.get("additivity_error_max") if control is not None else None
-    return {"tolerance": float(most)} if isinstance(most, int | float) else {}
+    """What an explanation may be off by before it counts as none: the least that a control of the policy allows."""
+    allowed = [control.threshold.get("additivity_error_max") for control in policy.controls if control.check == "local_explanations"]
+    most = [float(value) for value in allowed if isinstance(value, int | float)]
+    return {"tolerance": min(most)} if most else {}
 
 
 def _of_check(policy: Policy, check: str) -> Mapping[str, Any]:
@@ -164,10 +164,12 @@ def _of_check(policy: Policy, check: str) -> Mapping[str, Any]:
 
 
 def _short_review(policy: Policy) -> dict[str, int]:
-    """Below how many seconds a review is short: what the policy says."""
-    control = next((control for control in policy.controls if control.check == "human_review_of_decisions"), None)
-    least = control.parameters.get("short_review_seconds_min") if control is not None else None
-    return {"short_review_seconds": least} if isinstance(least, int) else {}
+    """Below how many seconds a review is short: the most that a control of the policy says. One share is measured, and judged by all of them."""
+    from rai_pipelines.policy.checks.oversight import HumanReviewParameters
+
+    asking = [control for control in policy.controls if control.check == "human_review_of_decisions"]
+    least = [HumanReviewParameters.model_validate(dict(control.parameters)).short_review_seconds_min for control in asking]
+    return {"short_review_seconds": max(least)} if least else {}
 
 
 def _anonymity_targets(policy: Policy) -> dict[str, int]:

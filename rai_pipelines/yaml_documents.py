@@ -15,6 +15,8 @@ from pydantic import BaseModel, ValidationError
 from rai_pipelines.errors import DocumentError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+MOST_NODES = 200_000  # of a document with its aliases written out; the largest of ours has some thousand
+DEEPEST = 100  # lists and mappings within each other; ours have about ten. The reader in C has no limit of its own, and no stack for much more
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same in C, where PyYAML was built with it
 
 
@@ -35,6 +37,9 @@ def parse_yaml_document(text: str, model: type[ModelT], *, source: str, error: t
     """As `read_yaml_document`, from a text whose origin is called `source` in messages."""
     try:
         root = compose_yaml(text)
+        problem = _unfolds(root, {})[1]
+        if problem is not None:
+            raise error(problem[0], where=f"{source}:{problem[1]}", hint="Write the values out instead of naming them by an alias")
         content = yaml.load(text, Loader=LOADER)  # noqa: S506  (a safe loader)
     except yaml.YAMLError as cause:
         mark = getattr(cause, "problem_mark", None)
@@ -53,7 +58,17 @@ def parse_yaml_document(text: str, model: type[ModelT], *, source: str, error: t
 
 
 def compose_yaml(text: str) -> yaml.Node | None:
-    """The nodes of a YAML text, which know their lines."""
+    """The nodes of a YAML text, which know their lines.
+
+    Raises:
+        yaml.YAMLError: it is not YAML, or is nested so deeply that reading it would end the process.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            mark: Any = event.start_mark  # one of two classes, by the reader
+            raise yaml.MarkedYAMLError(problem=f"nested more than {DEEPEST} levels deep", problem_mark=mark)
     node: yaml.Node | None = yaml.compose(text, Loader=LOADER)
     return node
 
@@ -83,6 +98,31 @@ def _line_of(node: yaml.Node | None, location: Sequence[str | int]) -> int:
             node = node.value[part]
             line = node.start_mark.line + 1
     return line
+
+
+def _unfolds(node: yaml.Node | None, known: dict[int, int | None]) -> tuple[int, tuple[str, int] | None]:
+    """How many nodes there are below `node`, aliases written out; and what is wrong with that (its words and line), or None.
+
+    A few lines of aliases to aliases stand for more values than there is memory, and an alias to what it stands in has no end.
+    `known` has the nodes that were counted, and None for those that are being counted.
+    """
+    if node is None or isinstance(node, yaml.ScalarNode):
+        return 1, None
+    line = node.start_mark.line + 1
+    if id(node) in known:
+        counted = known[id(node)]
+        return (0, ("contains itself by an alias", line)) if counted is None else (counted, None)
+    known[id(node)] = None
+    total = 1
+    for part in [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value:
+        count, problem = _unfolds(part, known)
+        total += count
+        if problem is None and total > MOST_NODES:
+            problem = (f"stands for more than {MOST_NODES:,} values, with its aliases written out", line)
+        if problem is not None:
+            return total, problem
+    known[id(node)] = total
+    return total, None
 
 
 def _first_duplicate_key(node: yaml.Node | None) -> tuple[str, int] | None:

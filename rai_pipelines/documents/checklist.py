@@ -13,7 +13,7 @@ from rai_pipelines.policy.checks.registry import checks
 from rai_pipelines.policy.findings import Finding, FindingStatus
 from rai_pipelines.policy.model import Control, Policy
 from rai_pipelines.policy.rehearsal.explanation import if_red
-from rai_pipelines.policy.verdict import Verdict
+from rai_pipelines.policy.verdict import Verdict, relaxed_words
 from rai_pipelines.subjects.datasheet import Datasheet
 
 Section = Literal["answered", "mend", "person", "not_asked"]
@@ -54,7 +54,9 @@ class Checklist(Record):
 def build_checklist(verdict: Verdict, policy: Policy, datasheet: Datasheet | None) -> Checklist:
     """The checklist that follows from the newest verdict, the policy in force and the datasheet (None when there is no usable one)."""
     controls = {control.id: control for control in policy.on(verdict.judged_for)}
-    items = [_line(finding, controls.get(finding.control)) for finding in verdict.findings]
+    items = [
+        _line(finding, controls.get(finding.control), relaxed_words(finding.control, policy, verdict.judged_for)) for finding in verdict.findings
+    ]
     items += list(_for_a_person(datasheet))
     order = list(TITLES)
     notes = []
@@ -96,12 +98,12 @@ def render_checklist(checklist: Checklist) -> str:
     return "\n".join(lines)
 
 
-def _line(finding: Finding, control: Control | None) -> ChecklistItem:
+def _line(finding: Finding, control: Control | None, relaxed: str) -> ChecklistItem:
     digests = tuple(f"{name} {digest}" for name, digest in sorted(finding.evidence.items()))
     action = if_red(control).rstrip(".") if control is not None else None
     match finding.status:
         case FindingStatus.PASS:
-            return ChecklistItem(section="answered", control=finding.control, text=finding.statement, done=True, evidence=digests)
+            return ChecklistItem(section="answered", control=finding.control, text=finding.statement + relaxed, done=True, evidence=digests)
         case FindingStatus.NOT_APPLICABLE | FindingStatus.NOT_IN_FORCE:
             return ChecklistItem(section="not_asked", control=finding.control, text=f"{finding.statement}: {finding.reason}", done=False)
         case FindingStatus.INCONCLUSIVE:

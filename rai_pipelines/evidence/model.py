@@ -137,6 +137,10 @@ class Evidence(Record):
         """All measurements of any of `metrics`, in the order of the evidence."""
         return tuple(item for item in self.measurements if item.metric in metrics)
 
+    def detail(self, name: str, default: Any = None) -> Any:
+        """The detail called `name`; `default` where the assessment left none."""
+        return self.details.get(name, default)
+
     def value(self, metric: str, **where: Any) -> float | None:
         """The value of the only matching measurement, or None when there is none or it has no value."""
         found = self.find(metric, **where)
@@ -144,7 +148,7 @@ class Evidence(Record):
 
     def spoken(self, attribute: str | None, group: str | None) -> str:
         """`group` with what its code means, where the owner said so: `1 (with a disability)`."""
-        groups = self.details.get("groups")
+        groups = self.detail("groups")
         facts = groups.get(attribute or "") if isinstance(groups, dict) else None
         labels = facts.get("labels") if isinstance(facts, dict) else None
         label = labels.get(group or "") if isinstance(labels, dict) else None

@@ -116,7 +116,16 @@ class LocalEvidenceStore:
         path = self.root / "history" / f"{folder}.jsonl"
         if not path.exists():
             return ()
-        return tuple(Receipt.model_validate_json(line) for line in path.read_bytes().splitlines() if line.strip())
+        found = []
+        for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+            if not line.strip():
+                continue
+            try:
+                found.append(Receipt.model_validate_json(line))
+            except ValidationError as error:
+                hint = "A full disk leaves half a line; restore the file from a backup, or remove that line: what it named is then not looked at"
+                raise EvidenceError("is not a receipt", where=f"{path}:{number}", hint=hint) from error
+        return tuple(found)
 
     def latest_evidence(self, assessment: str, folder: str) -> Evidence | None:
         """The newest evidence of that assessment, verified; None when there is none."""

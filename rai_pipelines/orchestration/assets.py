@@ -11,7 +11,7 @@ import dagster as dg
 
 from rai_pipelines.audit import Auditor
 from rai_pipelines.errors import DatabaseError, RaiError, RegistryUnavailable
-from rai_pipelines.orchestration.checks import VERDICT_ASSET, check_results, check_specs, compliant_result, controls_on
+from rai_pipelines.orchestration.checks import VERDICT_ASSET, check_results, check_specs, compliant_result, controls_on, gone_result
 from rai_pipelines.orchestration.jobs import TAG_MONTH, WATCH_JOB
 from rai_pipelines.orchestration.metadata import card_metadata, documentation_metadata, evidence_metadata, gate_metadata, verdict_metadata
 from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
@@ -181,11 +181,12 @@ def _verdict_asset(policy: Policy) -> dg.AssetsDefinition:
         auditor, version = _subject_of(context)
         verdict = _attempt(lambda: auditor.judge(version))
         context.log.info("%s is %s: %s", version, verdict.status.value, "; ".join(verdict.reasons) or "nothing in the way")
-        on_verdict = {control.id for control in controls_on(policy, VERDICT_ASSET)}
-        own = [finding for finding in verdict.findings if finding.control in on_verdict]
+        found = [(control, verdict.finding(control.id)) for control in controls_on(policy, VERDICT_ASSET)]
+        own = [finding for _, finding in found if finding is not None]
+        gone = [gone_result(control, version) for control, finding in found if finding is None]
         return dg.MaterializeResult(
             metadata=verdict_metadata(verdict),
-            check_results=[*check_results(own, VERDICT_ASSET, version), compliant_result(verdict, version)],
+            check_results=[*check_results(own, VERDICT_ASSET, version), *gone, compliant_result(verdict, version)],
             data_version=dg.DataVersion(verdict.digest),
         )
 

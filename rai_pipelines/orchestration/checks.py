@@ -77,6 +77,18 @@ def check_results(findings: Sequence[Finding], asset: str, version: ModelVersion
     ]
 
 
+def gone_result(control: Control, version: ModelVersion) -> dg.AssetCheckResult:
+    """The check of a control that the policy had when the code location was loaded, and has no more; without it the step would fail."""
+    return dg.AssetCheckResult(
+        asset_key=VERDICT_ASSET,
+        check_name=check_name(control),
+        passed=False,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{version}: the policy in force has no control {control.id} any more; reload the code location",
+        metadata={"model_version": str(version)},
+    )
+
+
 def compliant_result(verdict: Verdict, version: ModelVersion) -> dg.AssetCheckResult:
     """The check that is green for a compliant model version only."""
     return dg.AssetCheckResult(

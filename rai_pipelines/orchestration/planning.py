@@ -150,6 +150,8 @@ def _follow_up(
         if judged_at_ms.get(key, -1) >= item.created_ms:
             continue
         run = runs.get(run_key(key, item))
+        if run is RunState.SUCCEEDED and key in judged_at_ms:  # judged before it was made, by the clock of a registry that is ahead
+            continue
         if run is RunState.ACTIVE or len(requests) >= batch:
             still[key] = item
         elif run is None:  # asked for, but never launched (or its record is gone): the same run key makes asking again harmless
@@ -218,19 +220,19 @@ def plan_watch(live: Sequence[str], *, day: str, runs: Mapping[str, RunState], m
 REVIEW_LEAD_DAYS = 30  # the document is there so long before the review is due
 
 
-def policy_review_run_key(policy_id: str, due_on: date, attempt: int) -> str:
-    """The name of one attempt to assemble the review of one policy for one due day."""
-    return f"policy-review:{policy_id}:{due_on.isoformat()}:{attempt}"
+def policy_review_run_key(policy: str, due_on: date, attempt: int) -> str:
+    """The name of one attempt to assemble the review of one version of a policy (`id@version`) for one due day: a document is about one version."""
+    return f"policy-review:{policy}:{due_on.isoformat()}:{attempt}"
 
 
-def plan_policy_review(policy_id: str, due_on: date, today: date, runs: Mapping[str, RunState], *, max_attempts: int) -> int | None:
+def plan_policy_review(policy: str, due_on: date, today: date, runs: Mapping[str, RunState], *, max_attempts: int) -> int | None:
     """Which attempt to assemble the review is due today; None: it is early, done, under way, or was tried often enough.
 
     A review that was missed while nothing ran is caught up with, however late; a recorded review moves `due_on`, and with it the run keys.
     """
     if (due_on - today).days > REVIEW_LEAD_DAYS:
         return None
-    states = [runs.get(policy_review_run_key(policy_id, due_on, attempt)) for attempt in range(1, max_attempts + 1)]
+    states = [runs.get(policy_review_run_key(policy, due_on, attempt)) for attempt in range(1, max_attempts + 1)]
     if RunState.ACTIVE in states or RunState.SUCCEEDED in states:
         return None
     return next((number for number, state in enumerate(states, start=1) if state is None), None)

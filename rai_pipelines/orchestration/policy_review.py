@@ -61,12 +61,12 @@ def build_policy_review_schedule(settings: Settings) -> dg.ScheduleDefinition:
     def policy_reviews(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         policy = policy_in_force(settings)
         due = review_due_on(policy.policy, last_signed_review(settings, policy))
-        wanted = [policy_review_run_key(policy.policy.id, due, attempt) for attempt in range(1, settings.max_audit_attempts + 1)]
+        wanted = [policy_review_run_key(policy.label, due, attempt) for attempt in range(1, settings.max_audit_attempts + 1)]
         today = context.scheduled_execution_time.astimezone(UTC).date()
-        attempt = plan_policy_review(policy.policy.id, due, today, run_states(context.instance, wanted), max_attempts=settings.max_audit_attempts)
+        attempt = plan_policy_review(policy.label, due, today, run_states(context.instance, wanted), max_attempts=settings.max_audit_attempts)
         if attempt is None:
             return dg.SkipReason(f"The review of {policy.label} is due by {due.isoformat()}: not yet, assembled, or under way")
-        key = policy_review_run_key(policy.policy.id, due, attempt)
+        key = policy_review_run_key(policy.label, due, attempt)
         return dg.RunRequest(run_key=key, tags={TAG_TRIGGER: "policy_review", TAG_RUN_KEY: key})
 
     return policy_reviews

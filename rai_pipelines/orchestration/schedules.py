@@ -13,8 +13,8 @@ from rai_pipelines.orchestration.resources import AuditorFactory
 from rai_pipelines.orchestration.watch import audited_at_ms, run_request, run_states, watchable
 from rai_pipelines.settings import Settings
 
-# On the first of the month; the six days after catch up what a registry outage or a failed run prevented.
-MONTHLY_CRON = "0 3 1-7 * *"
+# Due on the first of the month. The days after catch up what an outage of any length or a failed run prevented, and versions that come into use.
+MONTHLY_CRON = "0 3 * * *"
 # Each day, and twice more for what failed or could not be found out.
 WATCH_CRON = "30 4,10,16 * * *"
 

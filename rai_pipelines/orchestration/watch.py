@@ -10,7 +10,7 @@ import dagster as dg
 
 from rai_pipelines.audit import VERDICT, Auditor, latest_verdict
 from rai_pipelines.clock import utc_now
-from rai_pipelines.errors import DatabaseError, RegistryUnavailable, UnknownModelVersion
+from rai_pipelines.errors import DatabaseError, EvidenceError, RegistryUnavailable, UnknownModelVersion
 from rai_pipelines.evidence.model import Status
 from rai_pipelines.evidence.store import EvidenceStore
 from rai_pipelines.orchestration.jobs import AUDIT_JOB, TAG_ATTEMPT, TAG_MODEL, TAG_MONTH, TAG_RUN_KEY, TAG_TRIGGER, TAG_VERSION
@@ -33,10 +33,16 @@ def run_states(instance: dg.DagsterInstance, run_keys: Iterable[str]) -> Mapping
 
 
 def judged_at_ms(store: EvidenceStore, keys: Iterable[str]) -> Mapping[str, int]:
-    """When the newest verdict of each version was stored (milliseconds since 1970, UTC); versions without one are absent."""
+    """When the newest verdict of each version was stored (milliseconds since 1970, UTC); versions without one are absent.
+
+    So are those whose receipt cannot be read: their next audit writes it anew, and no other version waits for that.
+    """
     found = {}
     for key in set(keys):
-        receipt = store.latest(VERDICT, key)
+        try:
+            receipt = store.latest(VERDICT, key)
+        except EvidenceError:
+            continue
         if receipt is not None:
             found[key] = int(datetime.fromisoformat(receipt.recorded_at).timestamp() * 1000)
     return found
@@ -47,7 +53,10 @@ def audited_at_ms(store: EvidenceStore, keys: Iterable[str]) -> Mapping[str, int
     found = {}
     kinds = [VERDICT, *(name for name in steps() if name not in WATCHED)]
     for key in set(keys):
-        receipts = [store.latest(kind, key) for kind in kinds]
+        try:
+            receipts = [store.latest(kind, key) for kind in kinds]
+        except EvidenceError:  # as in judged_at_ms
+            continue
         moments = [receipt.recorded_at for receipt in receipts if receipt is not None]
         if len(moments) == len(kinds):
             found[key] = int(datetime.fromisoformat(min(moments)).timestamp() * 1000)
@@ -62,8 +71,12 @@ def watchable(auditor: Auditor, keys: Iterable[str], log: logging.Logger) -> lis
     """
     chosen = []
     for key in sorted(set(keys)):
-        judged = latest_verdict(auditor.store, ModelVersion.from_key(key))
-        receipts = [auditor.store.latest(name, key) for name in WATCHED]
+        try:
+            judged = latest_verdict(auditor.store, ModelVersion.from_key(key))
+            receipts = [auditor.store.latest(name, key) for name in WATCHED]
+        except EvidenceError as error:
+            log.warning("%s is in use and cannot be looked at: %s", key, error)
+            continue
         if all(receipt is None or receipt.status is Status.NOT_APPLICABLE for receipt in receipts):
             continue
         if judged is None or judged[0].policy_digest != auditor.policy.digest:

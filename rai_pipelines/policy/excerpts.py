@@ -7,8 +7,8 @@ serve replays alone: verdicts and gates read the evidence.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Literal, Self
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -43,14 +43,25 @@ class Excerpt(Evidence):
         Raises:
             EvidenceError: a metric that is not held: a check reads it without declaring so.
         """
-        absent = sorted(set(metrics) - set(self.held_metrics)) if self.held_metrics is not None else []
+        self._refuse(sorted(set(metrics) - set(self.held_metrics)) if self.held_metrics is not None else [])
+        return super().among(metrics)
+
+    def detail(self, name: str, default: Any = None) -> Any:
+        """See `Evidence.detail`.
+
+        Raises:
+            EvidenceError: a detail that is not held, as with metrics.
+        """
+        self._refuse([name] if self.held_details is not None and name not in self.held_details else [])
+        return super().detail(name, default)
+
+    def _refuse(self, absent: Sequence[str]) -> None:
         if absent:
             raise EvidenceError(
                 f"the excerpt of {self.assessment} does not hold {', '.join(absent)}",
                 where=self.source,
                 hint="Declare it in `reads` of the check that asks for it; until then replay with --whole-evidence",
             )
-        return super().among(metrics)
 
     def serves(self, digest: str, wanted: Reads | None) -> bool:
         """Whether it is about that evidence and holds what checks read of it now: one that an earlier version of this project made may not."""

@@ -9,7 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from rai_pipelines.evidence.canonical import digest_of
+from rai_pipelines.errors import EvidenceError
+from rai_pipelines.evidence.canonical import canonical_json, digest_of
 from rai_pipelines.policy.direction import Direction, Stricter
 from rai_pipelines.policy.escalation_rules import EscalationRules
 from rai_pipelines.policy.release_rules import ReleaseRules, Signatories
@@ -133,6 +134,16 @@ class Control(_Frozen):
         return _name_of_law(content)
 
     @model_validator(mode="after")
+    def _values_have_a_digest(self) -> Self:
+        """Values of checks that this version does not have are not looked at by any check; NaN and infinity would read as absent in the digest."""
+        for name in ("threshold", "parameters"):
+            try:
+                canonical_json(getattr(self, name))
+            except EvidenceError as error:
+                raise ValueError(f"{name} holds what has no JSON form: {error.what}") from error
+        return self
+
+    @model_validator(mode="after")
     def _own_sources_are_about_own_thresholds(self) -> Self:
         strange = sorted(set(self.threshold_provenance) - set(self.threshold))
         if strange:
@@ -159,11 +170,19 @@ class Statistics(_Frozen):
 
 
 class TierByRisk(_Frozen):
-    """Which tier a risk class has to meet. A model whose risk class is unknown is treated as high."""
+    """Which tier a risk class has to meet. A model whose risk class is unknown has to meet the highest there is."""
 
     low: Tier = Tier.BASIC
     limited: Tier = Tier.STANDARD
     high: Tier = Tier.ADVANCED
+
+    def of(self, risk_class: str) -> Tier:
+        """The tier that models of `risk_class` have to meet."""
+        return {"low": self.low, "limited": self.limited, "high": self.high}.get(risk_class, Tier.ADVANCED)
+
+    def asked(self, tier: Tier) -> tuple[str, ...]:
+        """The risk classes that have to meet controls of `tier`."""
+        return tuple(risk for risk in ("low", "limited", "high") if self.of(risk).includes(tier))
 
 
 class InconclusiveByRisk(_Frozen):
@@ -194,7 +213,7 @@ class BudgetByRisk(_Frozen):
     high: AuditBudget = AuditBudget(queries=5_000_000, seconds=3_600)
 
 
-Version = Annotated[str, BeforeValidator(str), Field(pattern=r"^\d+\.\d+\.\d+$")]
+Version = Annotated[str, BeforeValidator(str), Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")]
 
 
 class PolicyHeader(_Frozen):

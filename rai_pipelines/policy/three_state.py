@@ -18,6 +18,7 @@ from rai_pipelines.evidence.model import Measurement, State
 from rai_pipelines.policy.findings import Figure, FindingStatus
 
 RELATIVE_TOLERANCE = 1e-9  # four fifths computed as 0.7999999999999999 is four fifths
+LEAST_TOLERANCE = 1e-15  # the noise of sums of numbers about one; a delta of 1e-9 is no noise where none is allowed
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,20 @@ class Band:
 
     def below(self, value: float) -> bool:
         """Whether `value` crosses the lower end."""
-        return self.low is not None and value < self.low - RELATIVE_TOLERANCE * max(1.0, abs(self.low))
+        return self.low is not None and value < self.low - _tolerance(self.low)
 
     def above(self, value: float) -> bool:
         """Whether `value` crosses the upper end."""
-        return self.high is not None and value > self.high + RELATIVE_TOLERANCE * max(1.0, abs(self.high))
+        return self.high is not None and value > self.high + _tolerance(self.high)
 
     def __str__(self) -> str:
         if self.low is not None and self.high is not None:
             return f"within [{self.low:g}, {self.high:g}]"
         return f"at least {self.low:g}" if self.low is not None else f"at most {self.high:g}"
+
+
+def _tolerance(end: float) -> float:
+    return max(RELATIVE_TOLERANCE * abs(end), LEAST_TOLERANCE)
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,10 @@ def decisive_n(measurement: Measurement, band: Band, *, alpha: float, factor: in
     if band.below(measurement.value) or band.above(measurement.value):
         ends = {"low": band.low} if band.below(measurement.value) else {"high": band.high}
     inside = band.contains(measurement.value)
-    stretch = 1.0 if inside else NormalDist().inv_cdf(1 - alpha / factor) / quantile
+    level = alpha / factor
+    if not inside and level <= 0:  # so many looks were taken that nothing is left to spend
+        return None
+    stretch = 1.0 if inside else -NormalDist().inv_cdf(level) / quantile
     needed = 0.0
     for side, end in ends.items():
         if end is None or (measurement.scale == "log" and end <= 0):

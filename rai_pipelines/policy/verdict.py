@@ -97,7 +97,7 @@ def judge(
     record = evidence.get("registry_record")
     risk_class = str(record.details.get("risk_class", "unknown")) if record else "unknown"
     release_class = str(record.details.get("release_class", "unknown")) if record else "unknown"
-    tier: Tier = getattr(policy.tiers, risk_class) if risk_class in RISK_CLASSES else Tier.ADVANCED
+    tier = policy.tiers.of(risk_class)
     asked = Asked(tier=tier, release_class=release_class, day=day, look=look)
     known = digests if digests is not None else {name: item.digest for name, item in evidence.items()}
     findings = tuple(judge_control(control, policy, evidence, asked, digests=known) for control in policy.on(day))
@@ -144,15 +144,15 @@ def judge_control(
         severity=control.severity,
         statement=control.statement,
         status=judgement.status,
-        reason=judgement.reason + _relaxed(control, policy, asked.day),
+        reason=judgement.reason + relaxed_words(control.id, policy, asked.day),
         figures=judgement.figures,
         evidence={name: known[name] for name in control.evidence if name in known},
     )
 
 
-def _relaxed(control: Control, policy: Policy, day: date) -> str:
-    """That a waiver of the policy relaxes this control on that day: a pass by leave is not told as a plain one."""
-    waiver = next((item for item in policy.relaxations if item.control.id == control.id and day <= item.until), None)
+def relaxed_words(control_id: str, policy: Policy, day: date) -> str:
+    """That a waiver of the policy relaxes this control on that day, or nothing: a pass by leave is not told as a plain one."""
+    waiver = next((item for item in policy.relaxations if item.control.id == control_id and day <= item.until), None)
     return f" (relaxed by a waiver of the policy until {waiver.until.isoformat()}: {', '.join(waiver.fields)})" if waiver is not None else ""
 
 

@@ -20,7 +20,7 @@ from rai_pipelines.errors import EvidenceError
 from rai_pipelines.evidence.model import Evidence, Measurement, Record, State, Status
 from rai_pipelines.policy.checks.registry import checks
 from rai_pipelines.policy.findings import Figure, FindingStatus
-from rai_pipelines.policy.model import Control, Policy, Tier
+from rai_pipelines.policy.model import Control, Policy
 from rai_pipelines.policy.sequential import alpha_at_look
 from rai_pipelines.policy.verdict import Asked, judge_control
 from rai_pipelines.policy_life.simulated_groups import BIAS, FAIRNESS, Planted, simulate_groups
@@ -29,6 +29,7 @@ from rai_pipelines.subjects.names import ModelVersion
 
 LEVEL, POWER = 0.95, 0.80
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+AS_STORED = "counts of decisions do not tell how it varies: it stays as stored, and is counted among what is tested together"
 DECIDED = (FindingStatus.PASS, FindingStatus.INCONCLUSIVE, FindingStatus.FAIL)
 ASSUMPTIONS = (
     "groups keep their sizes; under no disparity they all share the pooled shares of decisions and outcomes",
@@ -146,8 +147,7 @@ def calibrate_version(auditor: Auditor, policy: Policy, version: ModelVersion, *
 def asked_of(policy: Policy, record: Evidence | None) -> Asked:
     """What is asked today of the version that the registry record is about; unknown is high and public."""
     details = record.details if record is not None else {}
-    tier: Tier = getattr(policy.tiers, str(details.get("risk_class")), None) or policy.tiers.high
-    return Asked(tier=tier, release_class=str(details.get("release_class", "unknown")), day=utc_today())
+    return Asked(tier=policy.tiers.of(str(details.get("risk_class"))), release_class=str(details.get("release_class", "unknown")), day=utc_today())
 
 
 def _from_counts(
@@ -175,7 +175,8 @@ def _from_counts(
     whole = ThresholdCalibration(
         control=control.id, threshold="whole control", method="counts", false_fail=_failed(simulated.control), **_told(simulated.control)
     )
-    return [whole, *found]
+    untold = [ThresholdCalibration(control=control.id, threshold=metric, method="not_simulated", why_not=AS_STORED) for metric in simulated.as_stored]
+    return [whole, *found, *untold]
 
 
 def _from_intervals(

@@ -21,7 +21,7 @@ from rai_pipelines.policy.checks.fairness import GroupFairnessThreshold, declare
 from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines.policy.model import Control, Policy
 from rai_pipelines.policy.sequential import alpha_at_look
-from rai_pipelines.policy.three_state import judge_family
+from rai_pipelines.policy.three_state import Judged, judge_family
 from rai_pipelines.tables.group_names import JOIN
 
 BIAS, FAIRNESS = "bias_assessment", "group_fairness"
@@ -54,10 +54,11 @@ class SimulatedThreshold:
 
 @dataclass
 class SimulatedControl:
-    """Outcomes of the whole family without disparity, and of each threshold."""
+    """Outcomes of the whole family without disparity, and of each threshold; `as_stored` are metrics of the family that counts do not tell."""
 
     control: list[FindingStatus]
     thresholds: list[SimulatedThreshold]
+    as_stored: tuple[str, ...] = ()
 
 
 def simulate_groups(
@@ -72,7 +73,9 @@ def simulate_groups(
     undeclared = [item.attribute for item in counts if item.attribute not in references]
     if undeclared:
         return f"the datasheet no longer declares {', '.join(undeclared)}, which the evidence is about: audit again"
-    world = _World(control, policy, bias, counts, {item.attribute: references[item.attribute] for item in counts})
+    threshold = GroupFairnessThreshold.model_validate(dict(control.threshold))
+    as_stored = tuple(item for item in declared_comparisons(threshold, bias) if item.measurement.metric not in SIMULATED)
+    world = _World(control, policy, bias, counts, {item.attribute: references[item.attribute] for item in counts}, as_stored)
     drawn = [
         [world.measure(table, world.draw(table, np.random.default_rng([seed, at, draw]))) for at, table in enumerate(counts)] for draw in range(draws)
     ]
@@ -91,7 +94,8 @@ def simulate_groups(
                     changed = [*tables[:at], world.measure(table, world.draw(table, rng, planted=shares)), *tables[at + 1 :]]
                     made.under_planted.append(world.judge(changed).get((metric, table.attribute), FindingStatus.INCONCLUSIVE))
             thresholds.append(made)
-    return SimulatedControl([_worst(list(outcome.values())) for outcome in judged], thresholds)
+    untold = tuple(dict.fromkeys(item.measurement.metric for item in as_stored))
+    return SimulatedControl([_worst(list(outcome.values())) for outcome in judged], thresholds, untold)
 
 
 def stored_counts(bias: Evidence) -> list[GroupCounts]:
@@ -119,13 +123,14 @@ def stored_counts(bias: Evidence) -> list[GroupCounts]:
 
 @dataclass(frozen=True)
 class _World:
-    """What stays the same over all draws."""
+    """What stays the same over all draws; `as_stored` are figures that no draw changes, and that Holm's adjustment counts all the same."""
 
     control: Control
     policy: Policy
     bias: Evidence
     counts: Sequence[GroupCounts]
     references: Mapping[str, str]
+    as_stored: Sequence[Judged] = ()
 
     @property
     def sizes(self) -> BiasParameters:
@@ -160,9 +165,10 @@ class _World:
         made = self.bias.model_copy(update={"measurements": tuple(item for table in tables for item in table), "details": details})
         items = [item for item in declared_comparisons(threshold, made) if item.measurement.metric in SIMULATED]
         statistics = self.policy.statistics
-        figures = judge_family(items, alpha=alpha_at_look(statistics.alpha, 1, looks_per_year=statistics.looks_per_year))
+        family = [*items, *self.as_stored]
+        figures = judge_family(family, alpha=alpha_at_look(statistics.alpha, 1, looks_per_year=statistics.looks_per_year))
         found: dict[tuple[str, str], list[FindingStatus]] = {}
-        for item, figure in zip(items, figures, strict=True):
+        for item, figure in zip(items, figures[: len(items)], strict=True):
             found.setdefault((item.measurement.metric, str(item.measurement.attribute)), []).append(figure.status)
         return {key: _worst(statuses) for key, statuses in found.items()}
 

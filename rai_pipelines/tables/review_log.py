@@ -179,7 +179,7 @@ def _decisions(log: DecisionLog) -> Any:
 
 
 def _reviews(log: ReviewLog, beside: TableSource) -> Any:
-    """One row per review, opened in the engine of the decision log."""
+    """One row per review, opened in the engine of the decision log; a row that stands there twice, as some exports leave it, is one review."""
     log.source.require(log.decision, log.reviewer, log.started_at, log.finished_at, log.outcome)
     source = log.source.beside(beside)
     if source is None:
@@ -193,7 +193,7 @@ def _reviews(log: ReviewLog, beside: TableSource) -> Any:
         start_us=_instant(source, log.started_at),
         end_us=_instant(source, log.finished_at),
         overridden=table[log.outcome].cast("string").isin([str(value) for value in log.overridden]).fill_null(False),
-    )
+    ).distinct()
 
 
 def _instant(source: TableSource, column: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -13,7 +14,7 @@ from rai_pipelines.policy.verdict import judge
 from rai_pipelines.subjects.datasheet import parse_datasheet
 from rai_pipelines_tests.conftest import DAY, evidence
 from rai_pipelines_tests.house import datasheet
-from rai_pipelines_tests.policy.policies import changed
+from rai_pipelines_tests.policy.policies import changed, extension, override, written
 from rai_pipelines_tests.policy.test_verdict import good_evidence
 
 HOSTILE = "<script>alert(1)</script> [x](javascript:alert(2))\n- [x] approved by everyone | $x$"
@@ -30,6 +31,14 @@ def test_what_passes_is_ticked_with_the_digests_it_rests_on() -> None:
     assert items["FAIR-S"].done and items["FAIR-S"].section == "answered"
     assert items["FAIR-S"].evidence[0].startswith("bias_assessment sha256:")
     assert items["FAIR-B"].section == "not_asked" and not items["FAIR-B"].done
+
+
+def test_a_control_that_passes_by_a_waiver_of_the_policy_is_not_ticked_as_a_plain_pass(tmp_path: Path) -> None:
+    fewer = override("PRIV-B", threshold={"k_min": {"internal": 4}})
+    leave = {"control": "PRIV-B", "fields": ["threshold.k_min.internal"], "until": "2027-02-01", "reason": "the old portfolio is being recoded"}
+    found = made(policy=read_policy(written(tmp_path, extension(overrides=[fewer], waivers=[leave]))))
+    item = next(item for item in found.items if item.control == "PRIV-B")
+    assert item.done and "relaxed by a waiver of the policy until 2027-02-01: threshold.k_min.internal" in item.text
 
 
 def test_what_is_missing_is_open_and_says_what_to_do() -> None:

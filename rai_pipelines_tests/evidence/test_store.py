@@ -77,3 +77,12 @@ def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     history = store.history("m/1")
     assert len(history) == 80
     assert all(store.get(receipt.digest, Evidence).assessment == receipt.assessment for receipt in history)
+
+
+def test_half_a_line_in_a_history_is_told_with_file_line_and_what_to_do(tmp_path: Path) -> None:
+    store = LocalEvidenceStore(tmp_path)
+    store.put(evidence("bias_assessment"), kind="bias_assessment", folder="m/1", status=Status.COMPLETE)
+    with (tmp_path / "history" / "m" / "1.jsonl").open("ab") as stream:
+        stream.write(b'{"digest":"sha256:12')
+    with pytest.raises(EvidenceError, match=r"1\.jsonl:2: is not a receipt\. A full disk leaves half a line"):
+        store.history("m/1")

@@ -100,6 +100,15 @@ def test_a_run_that_succeeded_without_a_verdict_counts_as_failed() -> None:
     assert world.tick().requests[0].attempt == 2
 
 
+def test_a_registry_whose_clock_is_ahead_costs_no_second_audit() -> None:
+    world = World(versions={"m/1": 600_000})  # five minutes ahead of whoever stores the verdict
+    world.tick()
+    world.runs, world.judged = dict.fromkeys(world.runs, RunState.SUCCEEDED), {"m/1": 300_000}
+    assert world.tick().requests == () and world.state.pending == {}
+    assert world.tick(lose_cursor=True).requests[0].run_key in world.runs, "asked for again by the key that Dagster launches once"
+    assert world.tick().requests == () and len(world.launches) == 1
+
+
 def test_a_name_that_was_deleted_and_made_anew_is_audited_again() -> None:
     world = World(versions={"m/1": 1_000}, now_ms=2_000)
     world.tick()

@@ -16,7 +16,7 @@ from rai_pipelines.governance.database.engine import open_governance
 from rai_pipelines.orchestration.build import build_definitions
 from rai_pipelines.orchestration.planning import REVIEW_LEAD_DAYS, RunState, plan_policy_review, policy_review_run_key
 from rai_pipelines.orchestration.policy_review import REVIEW_JOB
-from rai_pipelines.policy.load import read_policy
+from rai_pipelines.policy.load import read_policy, shipped_policy_path
 from rai_pipelines.settings import Settings
 from rai_pipelines_tests.governance.office import Clock, Office
 
@@ -61,6 +61,18 @@ def test_the_schedule_launches_a_job_that_writes_the_document(tmp_path: Path, in
     document = newest_review_document("rai-default", settings.policies_path)
     assert document is not None and document.due_on == DUE and document.policy_digest == read_policy().digest
     assert tick(settings, instance, DUE - timedelta(days=29)) == [], "it was assembled"
+
+
+def test_a_new_version_of_the_policy_before_the_due_day_gets_a_document_of_its_own(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    text = shipped_policy_path().read_text(encoding="utf-8")
+    path = tmp_path / "policy.yaml"
+    path.write_text(text, encoding="utf-8")
+    settings = Settings(home=tmp_path, policy_file=path)
+    (request,) = tick(settings, instance, DUE - timedelta(days=30))
+    instance.add_run(dg.DagsterRun(job_name=REVIEW_JOB, tags=request.tags, status=dg.DagsterRunStatus.SUCCESS))
+    assert tick(settings, instance, DUE - timedelta(days=20)) == []
+    path.write_text(text.replace("version: 1.0.0", "version: 1.1.0"), encoding="utf-8")
+    assert len(tick(settings, instance, DUE - timedelta(days=20))) == 1, "nobody can sign that they read the other version's"
 
 
 def test_a_signed_review_moves_the_next_one(tmp_path: Path, instance: dg.DagsterInstance) -> None:

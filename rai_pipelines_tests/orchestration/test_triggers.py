@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+import yaml
 
 from rai_pipelines.audit import VERDICT, build_auditor
 from rai_pipelines.evidence.model import Evidence, Status
@@ -21,7 +22,7 @@ from rai_pipelines.governance.webhooks.inbox import take
 from rai_pipelines.orchestration.build import build_definitions
 from rai_pipelines.orchestration.jobs import AUDIT_JOB, TAG_MONTH, TAG_RUN_KEY, TAG_TRIGGER
 from rai_pipelines.orchestration.partitions import MODEL_VERSIONS
-from rai_pipelines.policy.load import read_policy
+from rai_pipelines.policy.load import read_policy, shipped_policy_path
 from rai_pipelines.policy.verdict import Verdict, judge
 from rai_pipelines.release import AUDIT_RUN
 from rai_pipelines.settings import Settings
@@ -187,6 +188,16 @@ def test_an_inbox_that_cannot_be_read_leaves_everything_to_polling(house: House,
     assert len(house.launched(house.tick(governance_url=f"sqlite:///{broken}"))) == 1
 
 
+def test_a_receipt_that_cannot_be_read_keeps_no_other_version_from_being_audited(house: House) -> None:
+    damaged, fine = house.register(count=2)
+    house.registry.set_alias("champion", damaged)
+    house.judge(damaged)
+    receipt = house.store.root / "latest" / damaged.key / f"{VERDICT}.json"
+    receipt.write_bytes(b"")
+    assert {request.partition_key for request in house.launched(house.tick())} == {damaged.key, fine.key}
+    assert [request.partition_key for request in schedule_tick(house, datetime(2127, 1, 1, 3, tzinfo=UTC))] == [damaged.key]
+
+
 def schedule_tick(house: House, moment: datetime, *, name: str = "monthly_audits") -> list[dg.RunRequest]:
     definitions = build_definitions(house.settings)
     context = dg.build_schedule_context(instance=house.instance, scheduled_execution_time=moment, repository_def=definitions.get_repository_def())
@@ -207,6 +218,18 @@ def test_every_live_version_is_audited_on_the_first_of_the_month_and_once_only(h
     assert [request.tags[TAG_RUN_KEY].endswith("monthly:2") for request in second] == [True] * len(second)
     assert str(first[1].partition_key) in {str(request.partition_key) for request in second}
     assert schedule_tick(house, datetime(2127, 2, 1, 3, tzinfo=UTC)), "a new month is a new audit"
+
+
+def test_a_month_whose_first_week_was_lost_is_caught_up_with(house: House) -> None:
+    (version,) = house.register()
+    house.registry.set_alias("champion", version)
+    schedule = build_definitions(house.settings).resolve_schedule_def("monthly_audits")
+    assert str(schedule.cron_schedule).endswith(" * * *"), "it is looked at on every day of the month"
+    back = datetime(2127, 1, 8, 3, tzinfo=UTC)  # the registry was down until then, or the version came into use that day
+    assert [request.tags[TAG_MONTH] for request in schedule_tick(house, back)] == ["2127-01"]
+    last = datetime(2127, 1, 31, 3, tzinfo=UTC)
+    house.start(schedule_tick(house, last)[0], dg.DagsterRunStatus.STARTED)
+    assert schedule_tick(house, last) == [], "once only"
 
 
 def test_a_version_judged_this_month_owes_no_monthly_audit(house: House) -> None:
@@ -287,3 +310,20 @@ def test_the_month_that_a_run_was_asked_for_comes_to_the_gate_with_its_verdict(h
     with engine.connect() as connection:
         assert list(connection.execute(sa.select(judgements.c.month).order_by(judgements.c.id)).scalars()) == ["2026-10", None]
     engine.dispose()
+
+
+def test_an_audit_goes_on_where_the_policy_lost_a_control_since_the_code_location_was_loaded(
+    house: House, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    content = yaml.safe_load(shipped_policy_path().read_text(encoding="utf-8"))
+    path = tmp_path / "policy.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    job = build_definitions(house.settings.model_copy(update={"policy_file": path})).resolve_job_def(AUDIT_JOB)
+    content["controls"] = [control for control in content["controls"] if control["id"] != "MONI-B"]
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    version = house.registry.register("m", tmp_path_factory.mktemp("model"))
+    house.instance.add_dynamic_partitions(PARTITIONS, [version.key])
+    result = job.execute_in_process(instance=house.instance, partition_key=version.key, raise_on_error=False)
+    assert result.success
+    told = {item.check_name: str(item.description) for item in result.get_asset_check_evaluations()}
+    assert "the policy in force has no control MONI-B any more; reload the code location" in told["MONI_B"]

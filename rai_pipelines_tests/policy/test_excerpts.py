@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from rai_pipelines.errors import EvidenceError
 from rai_pipelines.evidence.model import Evidence, Status
 from rai_pipelines.evidence.store import LocalEvidenceStore
+from rai_pipelines.policy.checks import accountability
 from rai_pipelines.policy.checks.base import Reads
 from rai_pipelines.policy.checks.registry import checks, reads
 from rai_pipelines.policy.excerpts import EXCERPTS, Excerpt, JudgedEvidence
@@ -44,6 +46,24 @@ def test_asking_an_excerpt_for_a_metric_that_it_does_not_hold_is_an_error_and_no
     assert excerpt.find("r_squared") == (), "held, and not there"
     with pytest.raises(EvidenceError, match="does not hold log_loss"):
         excerpt.find("log_loss")
+
+
+def test_asking_an_excerpt_for_a_detail_that_it_does_not_hold_is_an_error_and_no_absence() -> None:
+    excerpt = kept(good_evidence()).excerpts["performance_report"]
+    assert excerpt.detail("task", "none") == "none", "held, and not there"
+    with pytest.raises(EvidenceError, match="does not hold calibration"):
+        excerpt.detail("calibration")
+
+
+def test_checks_ask_evidence_and_do_not_look_past_what_an_excerpt_refuses() -> None:
+    folder = Path(accountability.__file__).parent
+    looking = [
+        f"{path.name}: {node.attr}"
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("details", "measurements") and ast.unparse(node) != "wanted.details"
+    ]
+    assert looking == ["registry.py: details", "registry.py: details"], "the checks' own declarations, and nothing of evidence"
 
 
 def test_excerpts_come_back_from_the_store_as_they_were_put(tmp_path: Path) -> None:

@@ -79,3 +79,20 @@ def test_the_line_in_the_message_is_the_line_of_the_mistake(tmp_path: Path) -> N
     file.write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(PolicyError, match=f":{number + 1}: "):
         read_policy(file)
+
+
+@pytest.mark.parametrize("value", [".inf", ".nan", "99999999999999999999999", "!!binary aGVsbG8="])
+def test_a_value_that_has_no_digest_is_refused_in_every_control(tmp_path: Path, value: str) -> None:
+    text = shipped_policy_path().read_text(encoding="utf-8")
+    for number, old in enumerate(("prosecutor_risk_max: {internal: 0.2", "hops_encrypted_min: 1.0")):  # of a check, and of one that is planned
+        path = tmp_path / f"policy-{number}.yaml"
+        path.write_text(text.replace(old, old.rpartition(" ")[0] + f" {value}"), encoding="utf-8")
+        with pytest.raises(PolicyError, match=rf"policy-{number}\.yaml:\d+: controls\.\d+"):
+            read_policy(path)
+
+
+def test_a_version_with_digits_of_another_script_is_no_version(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(shipped_policy_path().read_text(encoding="utf-8").replace("version: 1.0.0", 'version: "\uff11.0.0"'), encoding="utf-8")
+    with pytest.raises(PolicyError, match=r"policy\.version"):
+        read_policy(path)

@@ -11,6 +11,7 @@ from scipy.stats import false_discovery_control, norm
 from rai_pipelines.assessments.statistics.proportions import ratio_of_proportions
 from rai_pipelines.evidence.model import State
 from rai_pipelines.policy.findings import FindingStatus
+from rai_pipelines.policy.sequential import alpha_at_look
 from rai_pipelines.policy.three_state import Band, Judged, decisive_n, holm, judge_exact, judge_family, p_outside
 from rai_pipelines_tests.conftest import figure
 
@@ -43,10 +44,24 @@ def test_a_value_outside_fails_only_when_noise_cannot_explain_it() -> None:
     assert judged(ratio(0.78, 0.2))[0].status is FindingStatus.INCONCLUSIVE
 
 
+@pytest.mark.parametrize("look", [13, 59, 60, 366, 5000])
+def test_whoever_audits_on_new_data_each_day_still_gets_a_finding(look: int) -> None:
+    found = judged(ratio(0.78, 0.08), alpha=alpha_at_look(0.05, look, looks_per_year=12))[0]
+    assert found.status is FindingStatus.INCONCLUSIVE
+    assert (found.decisive_n is None) is (look == 5000), "nothing is left to spend: no number of rows would decide"
+
+
 def test_four_fifths_exactly_is_inside_whatever_floating_point_says() -> None:
     for value in (0.8, 0.1 * 8, 4 / 5, 1 - 0.2, math.nextafter(0.8, 0)):
         assert BAND.contains(value)
     assert not BAND.contains(0.799999)
+
+
+@pytest.mark.parametrize(("most", "value"), [(0.0, 1e-9), (1e-10, 1e-9), (1e-6, 1.001e-6)])
+def test_a_bound_near_zero_is_as_exact_as_any_other(most: float, value: float) -> None:
+    assert judge_exact("delta", figure("dp_delta_declared", value), Band(high=most)).status is FindingStatus.FAIL
+    assert judge_exact("delta", figure("dp_delta_declared", most), Band(high=most)).status is FindingStatus.PASS
+    assert Band(high=0.0).contains(0.1 + 0.2 - 0.3) and Band(low=0.0).contains(0.3 - 0.1 - 0.2)
 
 
 def test_a_figure_without_interval_cannot_pass_by_uncertainty() -> None:

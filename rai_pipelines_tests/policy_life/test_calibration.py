@@ -21,7 +21,8 @@ from rai_pipelines.policy.model import Tier
 from rai_pipelines.policy.verdict import Asked, judge_control
 from rai_pipelines.policy_life.calibration import Calibration, ThresholdCalibration, calibrate
 from rai_pipelines.policy_life.simulated_groups import Planted, stored_counts
-from rai_pipelines_tests.conftest import DAY, evidence
+from rai_pipelines_tests.conftest import DAY, evidence, figure
+from rai_pipelines_tests.policy.policies import changed
 from rai_pipelines_tests.policy.test_verdict import good_evidence
 
 ASKED = Asked(tier=Tier.STANDARD, release_class="internal", day=DAY)
@@ -104,6 +105,25 @@ def test_power_grows_with_rows_and_with_what_is_planted() -> None:
 def test_a_planted_difference_is_found_in_the_rate_it_was_planted_in() -> None:
     item = of(calibrated(4000, planted=Planted(difference=0.25)), "equalized_odds_difference", "sex")
     assert item.power is not None and item.power.value >= 0.95
+
+
+def test_what_counts_do_not_tell_is_named_and_weighs_in_the_family_as_in_an_audit() -> None:
+    asked = read_policy().control("FAIR-S")
+    assert asked is not None
+    policy = changed("FAIR-S", threshold={**asked.threshold, "auc_gap_max": 0.9})
+    common = {"n": 900, "denominator": 900}
+    gaps = [figure("auc_gap", 0.01, 0.005, 0.02, attribute=f"attribute {number}", **common) for number in range(200)]
+    counted = bias(900)
+    with_gaps = counted.model_copy(update={"measurements": (*counted.measurements, *gaps)})
+    asked_of = {"references": {"sex": "m", "region": "a"}, "asked": ASKED, "draws": 40, "seed": 1, "planted": Planted(ratio=0.68)}
+    few, many = (
+        calibrate(made, {**good_evidence(), "bias_assessment": item}, **asked_of)  # type: ignore[arg-type]
+        for made, item in ((read_policy(), counted), (policy, with_gaps))
+    )
+    untold = of(many, "auc_gap")
+    assert (untold.method, untold.power) == ("not_simulated", None) and "stays as stored" in str(untold.why_not)
+    alone, among_many = (of(found, "impact_ratio", "sex").power for found in (few, many))
+    assert alone is not None and among_many is not None and among_many.value < alone.value, "an audit would find it less often, too"
 
 
 def test_the_smallest_group_that_is_judged_gets_the_disparity_never_one_that_is_too_small() -> None:

@@ -65,6 +65,7 @@ def logs(left: TableSource, right: TableSource) -> tuple[DecisionLog, ReviewLog]
 
 def by_hand(decisions: list[Any], reviews: list[Any], training: list[Any]) -> dict[str, Any]:
     """The same counts, one decision and one review at a time."""
+    reviews = list(dict.fromkeys((*r[:4], "changed" if r[4] == "changed" else "kept") for r in reviews))
     ids = sorted({d[0] for d in decisions})
     rows = {i: [d for d in decisions if d[0] == i] for i in ids}
     high = [i for i in ids if any(d[3] in ("reject", None) for d in rows[i])]
@@ -123,6 +124,16 @@ def test_counts_equal_counting_by_hand(tmp_path: Path, decisions: list[Any], rev
     found = count_reviews(*logs(*sources), [Training(who, us(first), us(last)) for who, first, last in training])
     wanted = by_hand(decisions, reviews, training)
     assert told(found, wanted) == wanted
+
+
+def test_a_review_that_the_log_holds_many_times_is_counted_once(tmp_path: Path) -> None:
+    decisions = [(number, 0, 40, "reject") for number in range(1, 9)]
+    hasty = [(number, "ann", 2, 4, "kept") for number in range(1, 8)]
+    left, right = frames(decisions, [*hasty, *[(8, "ann", 5, 35, "kept")] * 500])
+    left.to_parquet(tmp_path / "decisions.parquet")
+    right.to_parquet(tmp_path / "reviews.parquet")
+    sources = [open_table(f"{name}.parquet", name=name, data_folder=tmp_path) for name in ("decisions", "reviews")]
+    assert count_reviews(*logs(*sources), None).seconds == {2: 7, 30: 1}, "the one review that took its time does not hide the others"
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def judge_signed_review(question: Question) -> Judgement:
     threshold: SignedReviewThreshold = question.threshold
     kind = question.parameters.kind
     evidence = question.evidence["signed_reviews"]
-    reviews: Any = evidence.details.get("reviews", {})
+    reviews: Any = evidence.detail("reviews", {})
     facts = reviews.get(kind)
     name, wanted = f"review {kind.replace('_', ' ')}", f"at most {threshold.max_age_days} days old"
     months = _months_missed(question, threshold.missed_audit_months_max)
@@ -76,7 +76,7 @@ def _months_missed(question: Question, most: int | None) -> tuple[Figure, ...]:
         return ()
     metric, band = "months_without_audit", Band(high=most)
     evidence = question.evidence.get(GOVERNANCE_RECORD)
-    facts: Any = evidence.details.get("months") if evidence is not None and evidence.status is Status.COMPLETE else None
+    facts: Any = evidence.detail("months") if evidence is not None and evidence.status is Status.COMPLETE else None
     if facts is None:
         why = evidence.reason if evidence is not None and evidence.reason else "there is no record of its audits"
         return (absent_figure(metric, str(band)).model_copy(update={"note": why}),)

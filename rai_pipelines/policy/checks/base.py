@@ -22,11 +22,13 @@ class Threshold(BaseModel):
     """Base of the typed thresholds and parameters of a check.
 
     Names say what is stricter: `..._max` and `max_...` lower, `..._min` and `min_...` higher. `stricter` says it for the other fields: a
-    direction, or the allowed words from the loosest to the strictest. A change that neither covers needs a waiver.
+    direction, or the allowed words from the loosest to the strictest. A change that neither covers needs a waiver. `family` names thresholds
+    whose figures are tested together: one more of them asks for more and raises what it takes to fail the others, so it is not stricter.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
     stricter: ClassVar[Mapping[str, Direction | tuple[str, ...]]] = {}
+    family: ClassVar[frozenset[str]] = frozenset()
 
 
 class NoParameters(Threshold):

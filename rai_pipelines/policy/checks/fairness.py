@@ -43,6 +43,7 @@ class GroupFairnessThreshold(Threshold):
     """Allowed band of impact ratios and the largest equalized odds difference; at least one of them. Regressions have their own."""
 
     stricter: ClassVar[Mapping[str, Direction | tuple[str, ...]]] = {"impact_ratio": Direction.NARROWER}
+    family: ClassVar[frozenset[str]] = frozenset(("impact_ratio", *(f"{metric}_max" for metric in BOUNDED)))
     impact_ratio: RatioBand | None = None
     equalized_odds_difference_max: float | None = Field(default=None, gt=0, lt=1)
     demographic_parity_difference_max: float | None = Field(default=None, gt=0, lt=1)
@@ -134,7 +135,7 @@ def _asked(threshold: GroupFairnessThreshold, evidence: Evidence) -> dict[str, B
     """The metrics that the policy asks for in a model of this task, with their bands."""
     bands: dict[str, Band] = {}
     regression = threshold.regression
-    if evidence.details.get("task") == "regression" and regression is not None:
+    if evidence.detail("task") == "regression" and regression is not None:
         largest = regression.residual_difference_max
         return {"rmse_ratio": Band(*regression.rmse_ratio), "standardised_residual_difference": Band(low=-largest, high=largest)}
     if threshold.impact_ratio:
@@ -153,7 +154,7 @@ def _gaps(items: list[Judged], evidence: Evidence, threshold: GroupFairnessThres
     assessment lists, whether or not it has a figure of them.
     """
     judged = {(item.measurement.metric, item.measurement.attribute) for item in items}
-    groups: Any = evidence.details.get("groups", {})
+    groups: Any = evidence.detail("groups", {})
     gaps = []
     for metric, band in _asked(threshold, evidence).items():
         attributes = {item.attribute for item in evidence.find(metric) if not _is_intersection(item)}
@@ -194,8 +195,8 @@ def _label(measurement: Measurement, evidence: Evidence) -> str:
 
 def _disclosure(evidence: Evidence, share_max: float) -> list[Figure]:
     """For each attribute: the share of rows in groups that are too small to judge."""
-    groups: Any = evidence.details.get("groups", {})
-    total: Any = evidence.details.get("rows")
+    groups: Any = evidence.detail("groups", {})
+    total: Any = evidence.detail("rows")
     figures = []
     for attribute, facts in sorted(groups.items()):
         small = facts.get("insufficient", {})

@@ -81,7 +81,7 @@ def judge_fairness_windows(question: Question) -> Judgement:
 
 def _newest_complete(evidence: Evidence, wanted: int) -> tuple[str, ...]:
     """Names of the newest complete windows, at most `wanted`."""
-    windows: Any = evidence.details.get("windows", [])
+    windows: Any = evidence.detail("windows", [])
     return tuple(f"window {item['window']}" for item in windows if item["complete"])[-wanted:]
 
 
@@ -103,7 +103,7 @@ def _age(question: Question, evidence: Evidence, most: int | None) -> Iterator[F
     """Days between the newest decision and the day of the verdict: windows that ended long ago say nothing of today."""
     if most is None:
         return
-    band, windows = Band(high=most), evidence.details.get("windows")
+    band, windows = Band(high=most), evidence.detail("windows")
     if not isinstance(windows, list) or not windows:
         yield absent_figure("newest_decision_age_days", str(band))
         return

@@ -61,7 +61,7 @@ def _acknowledgement(question: Question, band: Band) -> Figure:
     if evidence is None or evidence.status is not Status.COMPLETE:
         why = evidence.reason if evidence is not None else "the owner has not acknowledged the ownership"
         return absent.model_copy(update={"note": why})
-    reviews: Any = evidence.details.get("reviews", {})
+    reviews: Any = evidence.detail("reviews", {})
     facts = reviews.get("owner_acknowledgement")
     if facts is None:
         return absent.model_copy(update={"note": "the owner has not acknowledged the ownership"})

@@ -38,7 +38,7 @@ def judge_drift(question: Question) -> Judgement:
 
 def _not_read_by_the_model(evidence: Evidence) -> frozenset[str]:
     """Columns that could not be compared and that the model neither reads nor answers: labels to come, attributes that production does not log."""
-    absent: Any = evidence.details.get("not_compared", {})
+    absent: Any = evidence.detail("not_compared", {})
     return frozenset(name for name, facts in absent.items() if set(facts["roles"]) <= {"label", "protected attribute"})
 
 

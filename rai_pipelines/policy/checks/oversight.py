@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -20,6 +21,7 @@ class HumanReviewThreshold(Threshold):
     `reviews_without_override_max`: so many reviews without a single other decision ask for a person's look.
     """
 
+    family: ClassVar[frozenset[str]] = frozenset(("median_review_seconds_min", "short_review_share_max"))
     reviewed_before_effect_min: float = Field(gt=0, le=1)
     reviewed_by_trained_min: float | None = Field(default=None, gt=0, le=1)
     median_review_seconds_min: float | None = Field(default=None, gt=0)
@@ -91,7 +93,7 @@ def judge_policy_review(question: Question) -> Judgement:
     evidence = question.evidence["policy_review"]
     absent = conclude((absent_figure("policy_review_days_late", str(band)),), passed="")
     try:
-        due = date.fromisoformat(str(evidence.details.get("due_on")))
+        due = date.fromisoformat(str(evidence.detail("due_on")))
     except ValueError:
         return absent
     if question.day is None or not evidence.find("policy_reviews_recorded"):

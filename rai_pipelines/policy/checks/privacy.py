@@ -20,7 +20,7 @@ ANONYMITY_METRICS = frozenset(
 class ByRelease(BaseModel):
     """A threshold for data that stays in the organisation and one for data that is published."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     internal: float = Field(ge=0)
     public: float = Field(ge=0)
@@ -83,8 +83,8 @@ def _leakage(evidence: Evidence, band: Band) -> Iterator[Figure]:
         if item.state is State.MEASURED and item.value is not None and not band.contains(item.value):
             yield judge_exact(label_of(item), item, band)
     unknown = [item for item in found if item.state is not State.MEASURED]
-    if evidence.details.get("task", "binary_classification") != "binary_classification":
-        note = f"leakage is measured for two classes only; the task is {evidence.details['task']}"
+    if evidence.detail("task", "binary_classification") != "binary_classification":
+        note = f"leakage is measured for two classes only; the task is {evidence.detail('task')}"
         yield Figure(
             label="label leakage", metric="label_leakage_auc", value=None, threshold=str(band), status=FindingStatus.NOT_APPLICABLE, note=note
         )

@@ -108,7 +108,7 @@ def judge_accuracy(question: Question) -> Judgement:
     """
     threshold: AccuracyThreshold = question.threshold
     evidence = question.evidence["performance_report"]
-    lead = LEAD_OF_TASK.get(str(evidence.details.get("task")), "accuracy_over_majority")
+    lead = LEAD_OF_TASK.get(str(evidence.detail("task")), "accuracy_over_majority")
     items = [Judged(LEADS[lead], item, Band(low=threshold.accuracy_over_majority_min)) for item in evidence.find(lead)]
     figures = tuple(_better(figure) for figure in judge_family(items, alpha=question.alpha))
     return conclude(_or_missing(figures, lead), passed="The model is better than doing nothing clever")

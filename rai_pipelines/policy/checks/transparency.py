@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -24,6 +25,7 @@ class LocalThreshold(Threshold):
     inputs are replaced in theirs (0: not at all), and how far explanations against other backgrounds and seeds name the same largest inputs (0 to 1).
     """
 
+    family: ClassVar[frozenset[str]] = frozenset(("coverage_min", "deletion_fidelity_min", "top5_stability_min"))
     coverage_min: float = Field(gt=0, le=1)
     additivity_error_max: float = Field(gt=0)
     deletion_fidelity_min: float | None = Field(default=None, ge=0)

@@ -4,7 +4,7 @@
 |---|---|
 | measured | every control in force has a check, and at least one rests on figures that this project measures in data, model or logs |
 | declared | every control in force has a check, and all of them rest on what people declared or signed |
-| not in force | the cell has controls, and none of them decides anything on that day |
+| not in force | the cell has controls, and none of them decides on that day about a model whose risk class is known |
 | missing | a control is in force whose check this version does not have, so that it fails every model; or the cell has no control at all |
 """
 
@@ -63,14 +63,14 @@ def coverage(policy: Policy, day: date) -> Coverage:
     """The coverage of `policy` on `day`."""
     by_cell: dict[tuple[Area, Tier], list[ControlCoverage]] = {(area, tier): [] for area in Area for tier in Tier}
     for control in policy.on(day):
-        by_cell[control.area, control.tier].append(control_coverage(control, day))
+        by_cell[control.area, control.tier].append(control_coverage(control, day, policy))
     cells = tuple(Cell(area=area, tier=tier, state=_state(found), controls=tuple(found)) for (area, tier), found in by_cell.items())
     counts = {state: sum(cell.state is state for cell in cells) for state in CellState}
     return Coverage(policy=policy.label, policy_digest=policy.digest, day=day, cells=cells, counts=counts)
 
 
-def control_coverage(control: Control, day: date) -> ControlCoverage:
-    """What one control rests on that day."""
+def control_coverage(control: Control, day: date, policy: Policy) -> ControlCoverage:
+    """What one control of `policy` rests on that day."""
     check = checks().get(control.check)
     absent = None if check is not None else PLANNED.get(control.check, f"this version has no check named {control.check}")
     if not control.in_force(day):
@@ -78,6 +78,8 @@ def control_coverage(control: Control, day: date) -> ControlCoverage:
         state, why = CellState.NOT_IN_FORCE, when + (f"; {absent}" if absent else "")
     elif check is None:
         state, why = CellState.MISSING, str(absent)
+    elif not policy.tiers.asked(control.tier):
+        state, why = CellState.NOT_IN_FORCE, "no risk class has to meet this tier: it decides about models alone whose risk class is not known"
     else:
         state, why = CellState(check.basis), None
     return ControlCoverage(control=control.id, statement=control.statement, state=state, why=why)

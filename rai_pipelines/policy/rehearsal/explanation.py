@@ -108,7 +108,7 @@ def in_force_words(control: Control, day: date) -> str:
 
 
 def _asked_of(control: Control, policy: Policy) -> str:
-    risks = [risk for risk, tier in plain(policy.tiers).items() if Tier(tier).includes(control.tier)]
+    risks = policy.tiers.asked(control.tier)
     return f"models of risk class {', '.join(risks)}" if risks else "no model: no risk class has to meet this tier"
 
 

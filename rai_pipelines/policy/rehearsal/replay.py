@@ -13,10 +13,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from multiprocessing import current_process, get_context
 from typing import Any, Literal
 
 from pydantic import Field
 
+from rai_pipelines.errors import RaiError
 from rai_pipelines.evidence.model import Evidence, Record, Status
 from rai_pipelines.evidence.store import EvidenceStore
 from rai_pipelines.policy.checks.registry import checks
@@ -91,10 +93,11 @@ def replay(
         today: the digests of each version's model and datasheet as they are now; absent, or of a version that it does not name: as the newest
             verdict has them.
         whole_evidence: read all evidence itself, however much it is, and no excerpt.
-        processes: how many judge many versions; left out: as many as there are processors.
+        processes: how many judge many versions; left out: as many as this one may use processors. One that may have no children judges alone.
 
     Raises:
         EvidenceError: stored evidence was altered or cannot be read. Nothing is judged on what cannot be verified.
+        RaiError: a process that judged ended before it had answered.
     """
     task = _Task(policy, policy.digest, store, day, parameters, today or {}, whole_evidence)
     found = tuple(_shared_out(task, versions, processes))
@@ -131,16 +134,29 @@ class _Task:
 def _shared_out(task: _Task, versions: Sequence[ModelVersion], processes: int | None) -> Iterator[ReplayedVersion]:
     """The versions in their order, whichever process judged them."""
     parts = [versions[start : start + VERSIONS_A_TASK] for start in range(0, len(versions), VERSIONS_A_TASK)]
-    workers = min(processes or (os.cpu_count() or 1), len(parts))
-    if workers < 2:
+    workers = min(processes or _processors(), len(parts))
+    if workers < 2 or current_process().daemon:
         yield from (_replayed(task, version) for version in versions)
         return
     from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
+    from concurrent.futures.process import BrokenProcessPool
 
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_collect_rarely) as pool:
-        for found in pool.map(_replayed_part, [replace(task, today=_only(task.today, part)) for part in parts], parts):
-            yield from found
+    try:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_collect_rarely) as pool:
+            for found in pool.map(_replayed_part, [replace(task, today=_only(task.today, part)) for part in parts], parts):
+                yield from found
+    except BrokenProcessPool as error:
+        raise RaiError(
+            f"one of {workers} processes that judged {len(versions):,} versions ended before it had answered",
+            where=f"replay of {task.policy.label}",
+            hint='See whether memory ran out, or give processes=1; a script calls it below `if __name__ == "__main__":`; from a pipe none can',
+        ) from error
+
+
+def _processors() -> int:
+    """Those that this process may use, which are fewer than the machine has where it is confined to some."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed is not None else (os.cpu_count() or 1)
 
 
 def _collect_rarely() -> None:

@@ -242,12 +242,18 @@ def _covers(allowed: tuple[str, ...], field: str) -> bool:
 
 
 def _not_allowed(control: Control, change: Change) -> str:
+    if change.effect == "other" and change.old is None:
+        return (
+            f"{control.id}: {change.new!r} would be tested together with what the base asks for, and so raise what it takes to fail that; "
+            f"ask for it in a control of its own, or name a waiver for {change.field}"
+        )
     what = "asks for less than" if change.effect == "looser" else "cannot be compared with"
     return f"{control.id}: {change.new!r} {what} the base's {change.old!r}; be stricter, or name a waiver for {change.field}"
 
 
 def _sections(base: Policy, made: Policy) -> list[tuple[Place, str]]:
-    """Sections can only become stricter: a waiver is about one control."""
+    """Sections can only become stricter: a waiver is about one control. Of the header, which is the extension's own, how often it is reviewed."""
     sections = ("tiers", "inconclusive", "statistics", *RULES)
-    less = [change for change in changes_between(base, made) if change.about in sections and change.effect != "stricter"]
+    asks_less = [change for change in changes_between(base, made) if change.effect != "stricter"]
+    less = [change for change in asks_less if change.about in sections or (change.about, change.field) == ("policy", "review_every_days")]
     return [((change.about, *change.field.split(".")), f"{change.new!r} is not stricter than the base's {change.old!r}") for change in less]

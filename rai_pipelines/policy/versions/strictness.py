@@ -17,6 +17,7 @@ Effect = Literal["stricter", "looser", "other"]
 DECIDING = ("tier", "severity", "effective_from", "check")
 TOLD = ("statement", "references", "provenance", "threshold_provenance", "evidence", "area", "legal_date")  # decide nothing by themselves
 RULES = ("budgets", "release", "escalation", "retention", "signatories")  # sections whose models say themselves what is stricter
+REVIEWS: Mapping[str, Direction] = {"review_by": Direction.NO_ORDER, "review_every_days": Direction.LOWER}  # of the header; POLI-B rests on them
 STATISTICS: Mapping[str, Direction | None] = {
     "alpha": Direction.HIGHER,  # fails what a smaller level would leave undecided
     "interval_level": Direction.HIGHER,  # wider intervals: harder to pass
@@ -45,7 +46,13 @@ class Change(Record):
 def changes_between(old: Policy, new: Policy) -> tuple[Change, ...]:
     """Every change from `old` to `new`: sections first, then controls in the order of `new`, then those that are gone."""
     found: list[Change] = []
-    found += _words("policy", plain(old.policy), plain(new.policy))
+    headers = [{name: value for name, value in plain(item.policy).items() if name not in REVIEWS} for item in (old, new)]
+    found += _words("policy", *headers)
+    found += [
+        Change(about="policy", field=name, old=was, new=will, effect=_towards(REVIEWS[name], was, will))
+        for name, was, will in _different(old.policy, new.policy)
+        if name in REVIEWS
+    ]
     found += [_ordered("tiers", name, was, will, list(Tier)) for name, was, will in _different(old.tiers, new.tiers)]
     found += [_ordered("inconclusive", name, was, will, ["warn", "block"]) for name, was, will in _different(old.inconclusive, new.inconclusive)]
     found += [
@@ -123,10 +130,16 @@ def _compare(
         direction = direction_of(model, name) or inherited
         if isinstance(was, Mapping) and isinstance(will, Mapping):
             yield from _compare(was, will, nested_model(model, name), f"{path}.{name}", direction)
-        elif isinstance(was, Mapping) or isinstance(will, Mapping):
+        elif isinstance(was, Mapping) or isinstance(will, Mapping) or (was is None and _joins_others(model, name, old)):
             yield f"{path}.{name}", was, will, "other"
         else:
             yield f"{path}.{name}", was, will, _towards(direction, was, will)
+
+
+def _joins_others(model: type[BaseModel] | None, name: str, old: Mapping[str, Any]) -> bool:
+    """Whether figures of this threshold would be tested together with those of thresholds that were there before."""
+    family: frozenset[str] = getattr(model, "family", frozenset())
+    return name in family and any(old.get(other) is not None for other in family)
 
 
 def _towards(direction: Direction | tuple[str, ...] | None, old: Any, new: Any) -> Effect:

@@ -23,7 +23,7 @@ from rai_pipelines.subjects.datasheet import parse_datasheet
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.subject import Subject
 from rai_pipelines_tests.house import datasheet
-from rai_pipelines_tests.policy.policies import changed
+from rai_pipelines_tests.policy.policies import changed, shipped
 
 DAY = datetime.date(2027, 12, 15)  # on which ACCT-S is in force
 START = pd.Timestamp("2027-11-01T08:00:00Z")
@@ -177,3 +177,23 @@ def test_a_stricter_short_review_asks_for_other_parameters() -> None:
     policy = changed("ACCT-S", parameters={"short_review_seconds_min": 30})
     parameters: Any = assessment_of("human_oversight", policy, Settings())[1]
     assert parameters.short_review_seconds == 30
+
+
+def test_of_several_controls_the_strictest_says_what_a_short_review_and_a_fitting_explanation_are() -> None:
+    from rai_pipelines.settings import Settings
+    from rai_pipelines.steps import assessment_of
+
+    policy = shipped()[0]
+    stricter = changed("ACCT-S", id="LEND-S", parameters={"short_review_seconds_min": 60}).control("LEND-S")
+    by_default = changed("ACCT-S", policy=changed("ACCT-S", parameters={"short_review_seconds_min": 5}), id="LEND-T", parameters={})
+    small = changed("TRAN-S", id="LEND-U", threshold={"coverage_min": 0.9, "additivity_error_max": 1e-6}).control("LEND-U")
+    both = policy.model_copy(update={"controls": (*policy.controls, stricter, small)})
+    with_default = policy.model_copy(
+        update={"controls": (*changed("ACCT-S", parameters={"short_review_seconds_min": 5}).controls, by_default.control("LEND-T"))}
+    )
+    parameters: Any = assessment_of("human_oversight", both, Settings())[1]
+    assert parameters.short_review_seconds == 60
+    parameters = assessment_of("human_oversight", with_default, Settings())[1]
+    assert parameters.short_review_seconds == 10
+    parameters = assessment_of("explainability_report", both, Settings())[1]
+    assert parameters.tolerance == 1e-6

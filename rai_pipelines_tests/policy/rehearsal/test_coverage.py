@@ -3,6 +3,7 @@
 from datetime import date
 
 from rai_pipelines.policy.load import read_policy
+from rai_pipelines.policy.model import Area, Tier, TierByRisk
 from rai_pipelines.policy.rehearsal.coverage import CellState, coverage
 from rai_pipelines_tests.conftest import DAY
 from rai_pipelines_tests.policy.policies import changed
@@ -37,3 +38,11 @@ def test_declarations_are_not_called_measurements() -> None:
 def test_before_its_day_a_cell_is_not_in_force() -> None:
     found = coverage(read_policy(), date(2026, 10, 31))
     assert found.counts[CellState.NOT_IN_FORCE] == 21
+
+
+def test_a_tier_that_no_risk_class_has_to_meet_is_not_called_measured() -> None:
+    policy = changed("SAFE-A", check="adversarial_suite", threshold={"robust_to_clean_ratio_min": 0.8}, effective_from=DAY)
+    asked, nobody = (policy.model_copy(update={"tiers": TierByRisk(high=tier)}) for tier in (Tier.ADVANCED, Tier.STANDARD))
+    states = [{(cell.area, cell.tier): cell for cell in coverage(item, DAY).cells}[Area.SAFETY, Tier.ADVANCED] for item in (asked, nobody)]
+    assert [cell.state for cell in states] == [CellState.MEASURED, CellState.NOT_IN_FORCE]
+    assert "no risk class has to meet this tier" in str(states[1].controls[0].why)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Mapping
 from datetime import timedelta
+from multiprocessing import get_context
+from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rai_pipelines.errors import EvidenceError
-from rai_pipelines.evidence.model import Evidence, Status
+from rai_pipelines.errors import EvidenceError, RaiError
+from rai_pipelines.evidence.model import Evidence, Receipt, Status
 from rai_pipelines.evidence.store import LocalEvidenceStore
 from rai_pipelines.policy.excerpts import EXCERPTS, JudgedEvidence
 from rai_pipelines.policy.findings import FindingStatus
@@ -173,3 +177,33 @@ def test_many_versions_are_judged_by_several_processes_in_their_order_and_alike(
     path_of(store, "bias_assessment").unlink()
     with pytest.raises(EvidenceError, match="is not in the evidence store"):
         replayed(store, read_policy(), *versions, processes=2)
+
+
+class DeadlyStore(LocalEvidenceStore):
+    """Ends the process that reads version 3, as the system does where memory runs out."""
+
+    def history(self, folder: str) -> tuple[Receipt, ...]:
+        if folder == "m/3":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().history(folder)
+
+
+def test_a_process_that_is_killed_ends_the_replay_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rai_pipelines.policy.rehearsal.replay.VERSIONS_A_TASK", 2)
+    versions = [ModelVersion("m", str(number)) for number in range(1, 9)]
+    with pytest.raises(RaiError, match=r"replay of rai-default@1\.0\.0: one of 2 processes that judged 8 versions ended .* memory ran out"):
+        replayed(DeadlyStore(tmp_path), read_policy(), *versions, processes=2)
+
+
+def told_by_a_daemon(answers: Queue[Replay], root: Path, versions: list[ModelVersion]) -> None:
+    answers.put(replayed(LocalEvidenceStore(root), read_policy(), *versions, processes=2))
+
+
+def test_a_process_that_may_have_no_children_judges_alone(store: LocalEvidenceStore) -> None:
+    versions = [ModelVersion("m", str(number)) for number in range(1, 202)]
+    context = get_context("spawn")
+    answers: Queue[Replay] = context.Queue()
+    daemon = context.Process(target=told_by_a_daemon, args=(answers, store.root, versions), daemon=True)  # what workers of task queues are
+    daemon.start()
+    assert len(answers.get(timeout=60).versions) == 201
+    daemon.join()

@@ -17,6 +17,7 @@ from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.verdict import judge
 from rai_pipelines.policy.versions.extension import NotStricter, PolicyExtension, resolve
 from rai_pipelines.policy.versions.strictness import changes_between
+from rai_pipelines_tests.conftest import figure
 from rai_pipelines_tests.policy.policies import SOURCE, changed, extension, override, written
 from rai_pipelines_tests.policy.test_verdict import good_evidence
 
@@ -62,6 +63,41 @@ def test_a_stricter_threshold_is_merged_and_everything_else_stays(tmp_path: Path
 def test_an_override_that_is_not_stricter_is_refused_with_its_place(tmp_path: Path, looser: dict[str, Any], words: list[str]) -> None:
     message = refused(tmp_path, overrides=[looser])
     assert all(word in message for word in words), message
+
+
+VAIN = {"auc_gap_max": 0.99, "calibration_gap_max": 0.99, "demographic_parity_difference_max": 0.99}
+
+
+def test_vain_thresholds_cannot_be_added_to_a_family_of_tests_until_a_failure_is_undecided(tmp_path: Path) -> None:
+    bias = good_evidence("limited")["bias_assessment"]
+    unfair = figure("impact_ratio", 0.7, 0.641, 0.764, attribute="sex", scale="log", n=1000, denominator=500)
+    common = {"attribute": "sex", "n": 1000, "denominator": 500}
+    gaps = [figure(f"{name.removesuffix('_max')}", 0.01, 0.005, 0.02, **common) for name in ("equalized_odds_difference", *VAIN)]
+    found = {**good_evidence("limited"), "bias_assessment": bias.model_copy(update={"measurements": (unfair, *gaps)})}
+
+    def outcome(policy: Policy) -> FindingStatus:
+        finding = judge(policy, found, model_name="m", model_version="1", day=date(2026, 12, 15)).finding("FAIR-S")
+        assert finding is not None
+        return finding.status
+
+    base = read_policy().control("FAIR-S")
+    assert base is not None
+    assert outcome(read_policy()) is FindingStatus.FAIL
+    assert outcome(changed("FAIR-S", threshold={**base.threshold, **VAIN})) is FindingStatus.INCONCLUSIVE, "Holm's adjustment counts them"
+    for name, most in VAIN.items():
+        assert "in a control of its own" in refused(tmp_path, overrides=[override("FAIR-S", threshold={name: most})])
+    own = {**base.model_dump(mode="json", exclude={"legal_date"}), "id": "LEND-S", "threshold": {"demographic_parity_difference_max": 0.1}}
+    own["threshold_provenance"] = {}
+    assert outcome(read_policy(written(tmp_path, extension(controls=[own])))) is FindingStatus.FAIL
+
+
+def test_an_extension_is_reviewed_as_often_as_its_base(tmp_path: Path) -> None:
+    def header(days: int) -> dict[str, Any]:
+        return {"policy": {**extension()["policy"], "review_every_days": days}}
+
+    message = refused(tmp_path, **header(1096))
+    assert "lending.yaml:" in message and "policy.review_every_days: 1096 is not stricter than the base's 365" in message
+    assert read_policy(written(tmp_path, extension(**header(180)))).policy.review_every_days == 180
 
 
 def test_sections_can_only_become_stricter(tmp_path: Path) -> None:
@@ -201,7 +237,8 @@ def test_without_a_waiver_nothing_that_decides_ever_becomes_looser(changes: dict
         merged = {change.effect for change in changes_between(LOADED, forced(changes)) if change.decides}
         assert merged - {"stricter"}, "what is refused is not stricter"
         return
-    assert {change.effect for change in changes_between(LOADED, made) if change.decides} <= {"stricter"}
+    of_controls = [change for change in changes_between(LOADED, made) if change.about != "policy"]  # its header is its own
+    assert {change.effect for change in of_controls if change.decides} <= {"stricter"}
 
 
 def forced(changes: dict[str, Any]) -> Policy:

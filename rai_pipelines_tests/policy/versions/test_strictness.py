@@ -64,12 +64,25 @@ def test_every_statistic_is_classified() -> None:
         ("FAIR-B", {"effective_from": "2027-10-01"}, "effective_from", "stricter"),
         ("FAIR-B", {"threshold": {"max_age_days": 60}}, "threshold.max_age_days", "stricter"),
         ("ACCT-B", {"threshold": {"declared_min": 1.0, "acknowledged_within_days": 90}}, "threshold.acknowledged_within_days", "stricter"),
+        (
+            "FAIR-S",
+            {"threshold": {"impact_ratio": [0.8, 1.25], "equalized_odds_difference_max": 0.1, "auc_gap_max": 0.9}},
+            "threshold.auc_gap_max",
+            "other",
+        ),
         ("ACCT-B", {"threshold": {"declared_min": 0.5}}, "threshold.declared_min", "looser"),
     ],
 )
 def test_a_change_is_called_by_what_it_asks(control: str, fields: dict[str, Any], field: str, effect: str) -> None:
     found = {change.field: change for change in changes_between(read_policy(), changed(control, **fields)) if change.decides}
     assert found[field].effect == effect
+
+
+def test_when_the_policy_has_to_be_reviewed_decides_and_is_no_matter_of_words() -> None:
+    old = read_policy()
+    header = old.policy.model_copy(update={"review_every_days": 1096, "review_by": date(2028, 5, 1), "owner": "somebody-else"})
+    found = {change.field: (change.effect, change.decides) for change in changes_between(old, old.model_copy(update={"policy": header}))}
+    assert found == {"review_every_days": ("looser", True), "review_by": ("other", True), "owner": ("other", False)}
 
 
 def test_a_dropped_control_is_looser_and_a_new_one_stricter() -> None:

@@ -22,7 +22,7 @@ dev: .make/main  ## Dagster UI and daemon on the demo's home (http://127.0.0.1:3
 	$(BIN)/rai init
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/dg dev --host 127.0.0.1 --port $${PORT:-3000}
 
-test: .make/dev lint  ## Lint, types, import directions, and the tests (pytest alone: without those of a deployment)
+test: .make/dev lint  ## Lint, types, import directions, and the tests (pytest alone: without whole journeys and deployments)
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow"
 
 test-all: .make/spark lint  ## The same with the slow suites, Spark among them

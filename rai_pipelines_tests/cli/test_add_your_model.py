@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 
 from rai_pipelines.cli.schemas import published_schemas
 
@@ -16,6 +17,7 @@ ANSWERS = {"class: high": "class: limited", "FILL IN: ": "", "FILL IN": "Lending
 TABLES = ("--evaluation", "loans_evaluation.parquet", "--training", "loans_training.parquet")
 
 
+@pytest.mark.deployed
 def test_a_new_user_gets_from_a_trained_model_to_a_verdict(rai: Callable[..., Any], tmp_path: Path) -> None:
     assert rai("init").code == 0
     runpy.run_path(str(ROOT / "docs" / "examples" / "register_loans.py"), run_name="__main__")

@@ -17,6 +17,8 @@ from rai_pipelines.evidence.store import LocalEvidenceStore
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines_tests.house import House
 
+pytestmark = pytest.mark.deployed
+
 EXIT_CODES = {"compliant": 0, "non_compliant": 1, "needs_review": 2}
 
 

@@ -12,6 +12,8 @@ from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines_tests.assessments.oversight.test_human_oversight import OVERSIGHT, REVIEWERS, write_logs
 from rai_pipelines_tests.house import House, datasheet
 
+pytestmark = pytest.mark.deployed
+
 DATA = {"training": "training.parquet", "evaluation": "evaluation.parquet", "decisions": "decisions.parquet", "reviews": "reviews.parquet"}
 
 

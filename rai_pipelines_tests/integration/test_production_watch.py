@@ -25,6 +25,8 @@ from rai_pipelines.steps import WATCHED, steps
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines_tests.house import FEATURES, House, datasheet
 
+pytestmark = pytest.mark.deployed
+
 IN_FORCE = {"tier": "basic", "effective_from": "2026-11-01", "parameters": {"window_decisions": 200}}
 
 

@@ -62,7 +62,7 @@ def test_without_any_time_there_is_no_window() -> None:
     assert found.windows == () and found.undated == 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=40), st.integers(1, 7), st.randoms(use_true_random=False))
 def test_the_order_of_rows_decides_nothing_and_one_moment_stands_in_one_window(minutes: list[int], size: int, shuffler: Any) -> None:
     frame = decisions(list(minutes))

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import takewhile
@@ -91,14 +91,14 @@ class MlflowRegistry:
             found = replace(found, submitted_by=tuple(dict.fromkeys((*found.submitted_by, runner))))
         return found
 
-    def live_pointers(self) -> Sequence[LivePointer]:
+    def live_pointers(self, *, also: Collection[str] = ()) -> Sequence[LivePointer]:
         """See `ModelRegistry.live_pointers`; sorted by name and version."""
         found: set[LivePointer] = set()
         with self._answering():
             client = self._client()
             for model in _pages(lambda token: client.search_registered_models(max_results=PAGE_SIZE, page_token=token)):
                 for alias, number in model.aliases.items():
-                    if alias in self.live_aliases:
+                    if alias in self.live_aliases or alias in also:
                         found.update(LivePointer(alias, version) for version in _usable(model.name, number))
             tagged = (item.version for item in self._newest_first() if item.tags.get(self.live_tag, "").lower() == LIVE_TAG_VALUE)
             found.update(LivePointer(self.live_tag, version, "tag") for version in tagged)

@@ -5,7 +5,7 @@ A registry that does not answer raises `RegistryUnavailable`; it never looks lik
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -48,8 +48,8 @@ class ModelRegistry(Protocol):
     def get(self, version: ModelVersion) -> RegisteredVersion:
         """One version, with everybody whom the registry says it was submitted by; raises `UnknownModelVersion`."""
 
-    def live_pointers(self) -> Sequence[LivePointer]:
-        """Everything that points at a version in use: live aliases, and the live tag."""
+    def live_pointers(self, *, also: Collection[str] = ()) -> Sequence[LivePointer]:
+        """Everything that points at a version in use: live aliases, and the live tag. Aliases in `also` are listed beside them."""
 
     def live_versions(self) -> Sequence[ModelVersion]:
         """Versions that a live alias or the live tag points at."""

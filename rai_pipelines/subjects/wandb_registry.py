@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,12 +88,12 @@ class WandbRegistry:
             user = _runner(item.artifact)
         return self._registered(item, submitters=(user,) if user else ())
 
-    def live_pointers(self) -> Sequence[LivePointer]:
+    def live_pointers(self, *, also: Collection[str] = ()) -> Sequence[LivePointer]:
         """See `ModelRegistry.live_pointers`; sorted by name and version."""
         found: set[LivePointer] = set()
         with self._answering():
             for item in self._walk():
-                found.update(LivePointer(alias, item.version) for alias in item.aliases if alias in self.live_aliases)
+                found.update(LivePointer(alias, item.version) for alias in item.aliases if alias in self.live_aliases or alias in also)
                 if self._has_live_tag(item):
                     found.add(LivePointer(self.live_tag, item.version, "tag"))
         return tuple(sorted(found, key=lambda pointer: (pointer.version, pointer.kind, pointer.name)))

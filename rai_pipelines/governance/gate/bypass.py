@@ -13,9 +13,10 @@ from rai_pipelines.errors import RaiError, RegistryRefused, RegistryUnavailable,
 from rai_pipelines.governance.cases.case import CaseRequest
 from rai_pipelines.governance.cases.request import request_case
 from rai_pipelines.governance.database.engine import reading
-from rai_pipelines.governance.database.tables import bypasses, gates
+from rai_pipelines.governance.database.tables import bypasses, gates, outbox
 from rai_pipelines.governance.gate.keeper import Gatekeeper
-from rai_pipelines.governance.gate.record import GateState
+from rai_pipelines.governance.gate.moves import REGISTRY, registry_key
+from rai_pipelines.governance.gate.record import APPROVED_ALIAS, GateState
 from rai_pipelines.governance.gate.registry_sync import is_registered
 from rai_pipelines.governance.ledger.storage import Happening
 from rai_pipelines.policy.model import Severity
@@ -43,22 +44,38 @@ def watch_pointers(keeper: Gatekeeper, registry: ModelRegistry) -> list[Bypass]:
     """Compare what is in use with what is approved; each bypass is recorded, and its case requested, when it is first seen.
 
     Where the policy says `enforce`, an alias is put back to the newest approved version, or taken away where there is none. Tags and
-    pointers of other kinds are reported only.
+    pointers of other kinds are reported only. The gate's own alias for the newest approved version is put right whatever the policy says.
 
     Raises:
         RegistryUnavailable: nothing is known, and nothing is changed.
         RegistryUnavailable, RegistryRefused: an alias could not be put back; the others were, and the next look tries again.
     """
-    pointers = registry.live_pointers()
+    listed = registry.live_pointers(also=(APPROVED_ALIAS,))
+    pointers = [pointer for pointer in listed if pointer.name != APPROVED_ALIAS or pointer.kind != "alias"]
+    moved = _own_alias_moved(keeper, registry, [pointer for pointer in listed if pointer not in pointers])
     _settle(keeper, registry, sorted({pointer.version for pointer in pointers}, key=lambda version: version.key))
     with keeper.engine.begin() as connection:
         now = keeper.ledger.lock(connection)
         states = _states(connection, {pointer.version.name for pointer in pointers})
         found = [(pointer, why) for pointer in pointers if (why := _why_not(states.get(pointer.version))) is not None]
-        noticed = _note(connection, keeper, found, now)
-    if keeper.policy.release.bypass == "enforce":
-        _put_all_back(keeper, registry, [bypass.pointer for bypass in noticed])
+        noticed = _note(connection, keeper, [*found, *moved], now)
+    enforced = keeper.policy.release.bypass == "enforce"
+    _put_all_back(keeper, registry, [bypass.pointer for bypass in noticed if enforced or bypass.pointer not in pointers])
     return noticed
+
+
+def _own_alias_moved(keeper: Gatekeeper, registry: ModelRegistry, pointers: Sequence[LivePointer]) -> list[tuple[LivePointer, str]]:
+    """Where the gate's own alias stands on a version that is not approved, and the registry has not still to be told so.
+
+    States are read before the alias is asked for again: what another process told the registry meanwhile is seen then.
+    """
+    with reading(keeper.engine) as connection:
+        states = _states(connection, {pointer.version.name for pointer in pointers})
+        chosen = sa.select(outbox.c.key).where(outbox.c.kind == REGISTRY, outbox.c.done_at.is_(None))
+        waiting = set(connection.execute(chosen).scalars())
+    found = [(pointer, why) for pointer in pointers if (why := _why_not(states.get(pointer.version))) is not None]
+    settled = [(pointer, why) for pointer, why in found if registry_key(pointer.version) not in waiting]
+    return [(pointer, why) for pointer, why in settled if registry.aliases(pointer.version.name).get(pointer.name) == pointer.version.version]
 
 
 def _settle(keeper: Gatekeeper, registry: ModelRegistry, versions: Sequence[ModelVersion]) -> None:

@@ -16,6 +16,8 @@ from rai_pipelines.governance.database.tables import cases as cases_table
 from rai_pipelines.governance.database.tables import gates as gates_table
 from rai_pipelines.governance.gate.bypass import watch_pointers
 from rai_pipelines.governance.gate.record import GateState
+from rai_pipelines.governance.gate.registry_sync import registry_deliveries
+from rai_pipelines.governance.outbox import drain
 from rai_pipelines.policy.verdict import VerdictStatus
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
 from rai_pipelines.subjects.names import ModelVersion
@@ -131,7 +133,7 @@ def test_an_alias_that_was_mended_meanwhile_is_left_as_it_is(office: Office, reg
     office.approve(office.audited(), "validator", "risk-owner")
     registry.set_alias("champion", version("2"))
     seen = registry.live_pointers()
-    monkeypatch.setattr(registry, "live_pointers", lambda: seen)
+    monkeypatch.setattr(registry, "live_pointers", lambda **_: seen)
     registry.delete_alias("champion", "loans")  # somebody takes it away after the look
     watch_pointers(office.keeper, registry)
     assert "champion" not in registry.aliases("loans")
@@ -194,3 +196,42 @@ def test_an_alias_that_the_registry_protects_keeps_no_other_bypass_from_being_un
     with pytest.raises(RegistryRefused, match="a-protected"):
         watch_pointers(office.keeper, registry)
     assert registry.aliases("z-other") == {} and len(cases(office)) == 2
+
+
+def told(office: Office, registry: MlflowRegistry) -> None:
+    """What the registry has still to be told is told."""
+    drain(office.engine, registry_deliveries(office.engine, registry, lambda _: None), now=office.clock.now)
+
+
+def test_the_gates_own_alias_moved_by_hand_is_noticed_and_put_right_whatever_the_policy_says(office: Office, registry: MlflowRegistry) -> None:
+    office.approve(office.audited(), "validator", "risk-owner")
+    told(office, registry)
+    assert registry.aliases("loans")["approved"] == "1" and watch_pointers(office.keeper, registry) == []
+    registry.set_alias("approved", version("2"))
+    (found,) = watch_pointers(office.keeper, registry)
+    assert (found.pointer.name, found.why, found.new) == ("approved", "was never audited", True)
+    assert [case["kind"] for case in cases(office)] == ["gate_bypass"]
+    told(office, registry)
+    assert registry.aliases("loans")["approved"] == "1" and watch_pointers(office.keeper, registry) == []
+
+
+def test_an_alias_of_the_gate_that_the_registry_has_still_to_be_told_about_is_no_bypass(office: Office, registry: MlflowRegistry) -> None:
+    office.approve(office.audited(), "validator", "risk-owner")
+    told(office, registry)
+    office.audited(VerdictStatus.NON_COMPLIANT)
+    assert registry.aliases("loans")["approved"] == "1", "the outbox has it"
+    assert watch_pointers(office.keeper, registry) == [] and cases(office) == []
+    told(office, registry)
+    assert "approved" not in registry.aliases("loans")
+
+
+def test_what_another_process_told_the_registry_after_the_look_is_no_bypass(
+    office: Office, registry: MlflowRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.approve(office.audited(), "validator", "risk-owner")
+    told(office, registry)
+    seen = registry.live_pointers(also=("approved",))
+    monkeypatch.setattr(registry, "live_pointers", lambda **_: seen)
+    office.audited(VerdictStatus.NON_COMPLIANT)
+    told(office, registry)
+    assert watch_pointers(office.keeper, registry) == [] and cases(office) == []

@@ -54,5 +54,6 @@ def _print(result: DemoResult) -> None:
     out.print(table)
     for item in result.versions:
         out.print(f"Card of {item.name}/{item.version}: {item.card}", markup=False, soft_wrap=True)
+        out.print(f"Technical documentation: {item.technical_documentation}", markup=False, soft_wrap=True)
     launched = f"{result.runs_launched} audit runs launched" if result.runs_launched else "no audit launched: every version is judged already"
     out.print(f"{launched}; {result.seconds:.0f} s. See them in the Dagster UI: make dev", markup=False)

@@ -44,10 +44,11 @@ class DemoVersion(Record):
     registry_tag: str
     reasons: tuple[str, ...]
     card: str
+    technical_documentation: str
 
 
 class DemoResult(Record):
-    """How the demo ended. `complete` is whether every version has a verdict that card and registry agree with."""
+    """How the demo ended. `complete` is whether every version has its documents and a verdict that the registry agrees with."""
 
     policy: str
     versions: tuple[DemoVersion, ...]
@@ -80,7 +81,9 @@ def run_demo(settings: Settings, *, on_progress: Callable[[str], None], timeout_
         versions=collected,
         runs_launched=launched,
         seconds=round(time.monotonic() - started, 1),
-        complete=all(item.verdict == item.registry_tag and Path(item.card).is_file() for item in collected),
+        complete=all(
+            item.verdict == item.registry_tag and Path(item.card).is_file() and Path(item.technical_documentation).is_file() for item in collected
+        ),
     )
 
 
@@ -127,6 +130,7 @@ def _collect(settings: Settings, version: ModelVersion) -> DemoVersion:
         registry_tag=auditor.registry.get(version).tags.get(TAG_VERDICT, ""),
         reasons=verdict.reasons if verdict else (),
         card=str(card_folder(settings.documents_dir, version) / "model_card.html"),
+        technical_documentation=str(card_folder(settings.documents_dir, version) / "technical_documentation.pdf"),
     )
 
 

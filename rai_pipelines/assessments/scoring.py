@@ -53,8 +53,11 @@ def scored_table(context: AuditContext, name: str) -> Scored:
     columns = context.subject.datasheet.columns
     table = context.table(name)
     if columns.prediction is not None:
-        table.require(*(name for name in (columns.prediction, columns.score, columns.label) if name is not None))
-        return Scored(table, columns.prediction, columns.score, columns.label)
+        others = (columns.score, columns.label)
+        if name == "production":  # outcomes arrive later, and not every log keeps scores
+            others = (columns.score if columns.score in table.columns else None, columns.label if columns.label in table.columns else None)
+        table.require(columns.prediction, *(name for name in others if name is not None))
+        return Scored(table, columns.prediction, *others)
     path = _address(context, table)
     # without a digest of the model nothing says that an older file is of this model
     if not path.exists() or context.subject.model_digest is None:

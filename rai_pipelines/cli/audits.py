@@ -42,9 +42,9 @@ def audit(version: Version, as_json: AsJson = False) -> None:
         err.print(printable(f"  {step.title}: {evidence.status.value}" + (f" ({evidence.reason})" if evidence.reason else "")), markup=False)
 
     found = auditor.audit(subject, on_step=progress, on_progress=lambda asked: err.print(printable(f"    {asked}"), markup=False))
+    gate = open_gate(auditor, subject)  # first: a document that cannot be written must not keep a worse verdict from the gate
     _, paths = write_model_card(auditor, subject)
     write_technical_documentation(auditor, subject)
-    gate = open_gate(auditor, subject)
     if as_json:
         print_json(AuditOutput(verdict=found, verdict_digest=found.digest, gate=gate))
     else:

@@ -5,6 +5,7 @@ Nothing here audits: the same sensor, job and daemon do that which a platform te
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -74,7 +75,7 @@ def run_demo(settings: Settings, *, on_progress: Callable[[str], None], timeout_
     if waiting:
         on_progress("Starting the Dagster daemon; its sensor looks for new versions")
         with _daemon(settings) as daemon:
-            _wait(auditor.store, waiting, daemon, deadline=started + timeout_s, on_progress=on_progress)
+            _wait(auditor.store, settings.documents_dir, waiting, daemon, deadline=started + timeout_s, on_progress=on_progress)
     collected = tuple(_collect(settings, version) for version in versions)
     return DemoResult(
         policy=auditor.policy.label,
@@ -88,9 +89,15 @@ def run_demo(settings: Settings, *, on_progress: Callable[[str], None], timeout_
 
 
 def _wait(
-    store: EvidenceStore, waiting: set[ModelVersion], daemon: subprocess.Popen[bytes], *, deadline: float, on_progress: Callable[[str], None]
+    store: EvidenceStore,
+    documents: Path,
+    waiting: set[ModelVersion],
+    daemon: subprocess.Popen[bytes],
+    *,
+    deadline: float,
+    on_progress: Callable[[str], None],
 ) -> None:
-    """Until every version went through the gate; says which assessment was done as it happens."""
+    """Until every version went through the gate and has its documents; says which assessment was done as it happens."""
     shown: dict[ModelVersion, int] = dict.fromkeys(waiting, 0)
     while waiting:
         if daemon.poll() is not None:
@@ -106,7 +113,7 @@ def _wait(
                 outcome = "" if receipt.status.value == "complete" else f" ({receipt.status.value})"
                 on_progress(f"{version}: {receipt.assessment.replace('_', ' ')}{outcome}")
             shown[version] = len(history)
-        waiting -= {version for version in waiting if _gated(store, version)}
+        waiting -= {version for version in waiting if _gated(store, version) and _documented(documents, store, version)}
         time.sleep(POLL_S)
 
 
@@ -114,6 +121,14 @@ def _gated(store: EvidenceStore, version: ModelVersion) -> bool:
     """Whether the version's newest verdict went through the gate."""
     verdict, gate = store.latest("policy_verdict", version.key), store.latest("release_gate", version.key)
     return verdict is not None and gate is not None and gate.recorded_at >= verdict.recorded_at
+
+
+def _documented(documents: Path, store: EvidenceStore, version: ModelVersion) -> bool:
+    """Whether the documents of the version's newest verdict are written."""
+    verdict, folder = store.latest("policy_verdict", version.key), card_folder(documents, version)
+    written = [folder / f"{name}.json" for name in ("model_card", "technical_documentation")]
+    digests = [json.loads(path.read_bytes())["verdict_digest"] if path.is_file() else None for path in written]
+    return verdict is not None and digests == [verdict.digest] * len(written)
 
 
 def _collect(settings: Settings, version: ModelVersion) -> DemoVersion:

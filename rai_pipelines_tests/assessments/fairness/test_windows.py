@@ -116,6 +116,12 @@ def test_without_a_label_column_parity_is_measured_and_errors_are_not(tmp_path: 
     assert states == {"demographic_parity_difference": State.MEASURED, "equalized_odds_difference": State.INSUFFICIENT}
 
 
+def test_a_declared_label_that_production_does_not_hold_yet_leaves_parity_measured(tmp_path: Path) -> None:
+    found = measured(tmp_path, log(2_000).drop(columns="paid"))
+    states = {item.metric: item.state for item in found.measurements}
+    assert states == {"demographic_parity_difference": State.MEASURED, "equalized_odds_difference": State.INSUFFICIENT}
+
+
 def test_an_attribute_that_production_does_not_hold_is_unavailable_and_not_left_out(tmp_path: Path) -> None:
     found = measured(tmp_path, log().drop(columns="age"))
     absent = [item for item in found.measurements if item.attribute == "age"]

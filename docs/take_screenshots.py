@@ -45,9 +45,14 @@ def main() -> None:
 
 def graph(page: Page, address: str) -> None:
     """The asset graph."""
+    usual = page.viewport_size
+    page.set_viewport_size({"width": 1500, "height": 1600})  # all of it, large enough to read
     page.goto(f"{address}/asset-groups", wait_until="networkidle")
+    page.mouse.move(5, 5)  # nothing is pointed at
     page.wait_for_timeout(8_000)
     save(page, "asset-graph")
+    if usual is not None:
+        page.set_viewport_size(usual)
 
 
 def overview(page: Page, address: str, asset: str) -> None:

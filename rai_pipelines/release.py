@@ -68,18 +68,19 @@ def open_gate(auditor: Auditor, version: ModelVersion) -> GateRecord:
     """Take the newest verdict to the gate, tell the registry how the version stands, and keep a record of it in the store.
 
     Verdict, state, ledger entry and what the registry has to be told are written together; a registry that is down is told later, by whoever
-    drains the outbox next.
+    drains the outbox next. Where two audits of a version overlap, the one that comes last takes the newer verdict there, whoever made it.
 
     Raises:
         RegistryUnavailable, DatabaseError: run again; nothing is lost and nothing happens twice.
     """
     from rai_pipelines.governance.gate.rows import Making
 
-    verdict = require_verdict(auditor, version)
     with open_gatekeeper(auditor) as keeper:
         created_ms = auditor.registry.get(version).created_ms
-        made = Making(month=auditor.month, scope=auditor.scope)
-        keeper.take_verdict(verdict, binding_of(auditor, version, verdict), created_ms=created_ms, made=made)
+        made, taken = Making(month=auditor.month, scope=auditor.scope), ""
+        while (verdict := require_verdict(auditor, version)).digest != taken:  # stored meanwhile by another audit, which may be at the gate already
+            keeper.take_verdict(verdict, binding_of(auditor, version, verdict), created_ms=created_ms, made=made)
+            taken = verdict.digest
         return tell_registry(auditor, keeper, version)
 
 

@@ -21,12 +21,13 @@ from rai_pipelines.evidence.model import Status
 from rai_pipelines.governance.database.engine import open_governance
 from rai_pipelines.governance.database.tables import bindings, gates, judgements
 from rai_pipelines.governance.gate.binding import Binding, identity_digests
+from rai_pipelines.governance.gate.keeper import Gatekeeper
 from rai_pipelines.governance.gate.record import GateState
 from rai_pipelines.governance.keys import make_key
 from rai_pipelines.governance.people.directory import read_directory
 from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines.policy.load import shipped_policy_path
-from rai_pipelines.policy.verdict import VerdictStatus, consequence, judge
+from rai_pipelines.policy.verdict import Verdict, VerdictStatus, consequence, judge
 from rai_pipelines.release import open_gate, record_failed_run, require_verdict
 from rai_pipelines.settings import Settings, load_settings
 from rai_pipelines.subjects.names import ModelVersion
@@ -68,6 +69,26 @@ def judged(settings: Settings, change: Callable[[Any], Any] = lambda finding: fi
     made = verdict.model_copy(update={"findings": findings, "status": status, "reasons": reasons, "risk_class": "limited", **about})
     auditor.store.put(made, kind="policy_verdict", folder=VERSION.key, status=Status.COMPLETE)
     open_gate(auditor, VERSION)
+
+
+def test_of_two_audits_that_overlap_the_newer_verdict_stands_at_the_gate(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    take, older = Gatekeeper.take_verdict, []
+
+    def overtaken(keeper: Gatekeeper, verdict: Verdict, *about: Any, **how: Any) -> Any:
+        if not older:  # while this verdict is on its way, another audit stores a worse one and takes it to the gate
+            older.append(verdict)
+            judged(home, lambda finding: finding.model_copy(update={"status": FindingStatus.FAIL}))
+        return take(keeper, verdict, *about, **how)
+
+    monkeypatch.setattr(Gatekeeper, "take_verdict", overtaken)
+    judged(home)
+    engine = open_governance(home)
+    with engine.connect() as connection:
+        taken = list(connection.execute(sa.select(judgements.c.verdict_digest).order_by(judgements.c.id)).scalars())
+        assert connection.execute(sa.select(gates.c.state)).scalar() == GateState.AUDITED.value, "what fails waits for no approval"
+    engine.dispose()
+    newest = require_verdict(build_auditor(home), VERSION)
+    assert taken == [newest.digest, older[0].digest, newest.digest]
 
 
 def test_a_version_waits_is_shown_approved_and_revoked(rai: Rai, home: Settings) -> None:

@@ -83,13 +83,14 @@ def card(
     to: Annotated[Path | None, typer.Option("--out", help="Write it there; a pdf has to be.")] = None,
 ) -> None:
     """Print the model card of the newest verdict, or write it to a file."""
-    from rai_pipelines.documents.card import CARD_FORMATS, card_folder
+    from rai_pipelines.documents.card import card_folder
+    from rai_pipelines.documents.printed import FORMS
     from rai_pipelines.evidence.store import write_atomically
     from rai_pipelines.settings import load_settings
     from rai_pipelines.subjects.names import ModelVersion
 
-    if form not in CARD_FORMATS:
-        raise typer.BadParameter(f"{form!r}; allowed: {', '.join(CARD_FORMATS)}", param_hint="--format")
+    if form not in FORMS:
+        raise typer.BadParameter(f"{form!r}; allowed: {', '.join(FORMS)}", param_hint="--format")
     if form == "pdf" and to is None:
         raise typer.BadParameter("a pdf is not printed: name the file to write with --out", param_hint="--format")
     subject = ModelVersion.parse(version)

@@ -16,18 +16,14 @@ from rai_pipelines.assessments.documentation import CARD_SECTIONS
 from rai_pipelines.documents.card_sections import SectionBody, section_bodies
 from rai_pipelines.documents.charts import chart_of
 from rai_pipelines.documents.parts import Picture, Table
-from rai_pipelines.documents.printed import PrintedDocument, PrintedSection, render_html, render_markdown, render_pdf
-from rai_pipelines.evidence.canonical import canonical_json
+from rai_pipelines.documents.printed import PrintedDocument, PrintedSection, write_forms
 from rai_pipelines.evidence.model import Evidence, Record, Status
-from rai_pipelines.evidence.store import write_atomically
 from rai_pipelines.policy.findings import FindingStatus
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.verdict import Verdict
 from rai_pipelines.policy.versions.standing import PolicyStatus
 from rai_pipelines.subjects.datasheet import Datasheet
 from rai_pipelines.subjects.names import ModelVersion
-
-CARD_FORMATS = ("pdf", "html", "md", "json")
 
 
 class CardSection(Record):
@@ -106,16 +102,7 @@ def write_card(card: ModelCard, evidence: Mapping[str, Evidence], policy: Policy
     """Write the card in every format below `folder`, each atomically; returns the paths by format."""
     place = card_folder(folder, ModelVersion(card.model_name, card.model_version))
     printed = printed_card(card, {name: svg for name, item in sorted(evidence.items()) if (svg := chart_of(item, policy))})
-    contents = {
-        "json": canonical_json(card),
-        "md": render_markdown(printed).encode(),
-        "html": render_html(printed).encode(),
-        "pdf": render_pdf(printed),
-    }
-    paths = {form: place / f"model_card.{form}" for form in CARD_FORMATS}
-    for form, path in paths.items():
-        write_atomically(path, contents[form])
-    return paths
+    return write_forms(place, "model_card", card, printed)
 
 
 def card_folder(folder: Path, version: ModelVersion) -> Path:

@@ -9,14 +9,17 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from importlib.resources import files
+from pathlib import Path
 
 from rai_pipelines.documents.glyphs import printable_in_pdf
 from rai_pipelines.documents.parts import Fact, Picture, Table
 from rai_pipelines.documents.text import markdown_table, markdown_text
-from rai_pipelines.evidence.canonical import plain
+from rai_pipelines.evidence.canonical import canonical_json, plain
 from rai_pipelines.evidence.model import Record
+from rai_pipelines.evidence.store import write_atomically
 from rai_pipelines.policy.findings import FindingStatus
 
+FORMS = ("pdf", "html", "md", "json")
 STATUSES = frozenset(status.value for status in FindingStatus)  # words in a column called status that have a colour
 
 
@@ -43,6 +46,20 @@ class PrintedDocument(Record):
     lead: tuple[str, ...]
     sections: tuple[PrintedSection, ...]
     digests: tuple[tuple[str, str], ...]
+
+
+def write_forms(place: Path, stem: str, record: Record, document: PrintedDocument) -> dict[str, Path]:
+    """Write `record` as JSON and `document`, what it reads as, in every other form to `place`/`stem`.*, each atomically; the paths by form."""
+    contents = {
+        "json": canonical_json(record),
+        "md": render_markdown(document).encode(),
+        "html": render_html(document).encode(),
+        "pdf": render_pdf(document),
+    }
+    paths = {form: place / f"{stem}.{form}" for form in FORMS}
+    for form, path in paths.items():
+        write_atomically(path, contents[form])
+    return paths
 
 
 def render_markdown(document: PrintedDocument) -> str:

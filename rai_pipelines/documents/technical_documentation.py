@@ -18,17 +18,14 @@ from rai_pipelines.assessments.annex_iv import PointStanding as Standing
 from rai_pipelines.documents.annex_iv_claims import VERDICT, Claim, EarlierVersion, Sources, claims_of, tables_of
 from rai_pipelines.documents.card import card_folder
 from rai_pipelines.documents.parts import Fact, Table
-from rai_pipelines.documents.printed import PrintedDocument, PrintedSection, render_html, render_markdown, render_pdf, words
-from rai_pipelines.evidence.canonical import canonical_json
+from rai_pipelines.documents.printed import PrintedDocument, PrintedSection, words, write_forms
 from rai_pipelines.evidence.model import Evidence, Record
-from rai_pipelines.evidence.store import write_atomically
 from rai_pipelines.policy.verdict import Verdict
 from rai_pipelines.policy.versions.standing import PolicyStatus
 from rai_pipelines.subjects.datasheet import PLACEHOLDER, Datasheet
 from rai_pipelines.subjects.names import ModelVersion
 from rai_pipelines.subjects.technical_file import NotApplicable
 
-FORMATS = ("pdf", "html", "md", "json")
 PARTS = {"1": "General description", "2": "Elements and development"}
 ACKNOWLEDGEMENT = "owner_acknowledgement"
 
@@ -97,17 +94,8 @@ def build_technical_documentation(
 
 def write_documentation(document: TechnicalDocumentation, folder: Path) -> dict[str, Path]:
     """Write it in every format below `folder`, each atomically; returns the paths by format."""
-    place, printed = card_folder(folder, ModelVersion(document.model_name, document.model_version)), printed_documentation(document)
-    contents = {
-        "json": canonical_json(document),
-        "md": render_markdown(printed).encode(),
-        "html": render_html(printed).encode(),
-        "pdf": render_pdf(printed),
-    }
-    paths = {form: place / f"technical_documentation.{form}" for form in FORMATS}
-    for form, path in paths.items():
-        write_atomically(path, contents[form])
-    return paths
+    place = card_folder(folder, ModelVersion(document.model_name, document.model_version))
+    return write_forms(place, "technical_documentation", document, printed_documentation(document))
 
 
 def printed_documentation(document: TechnicalDocumentation) -> PrintedDocument:

@@ -51,10 +51,11 @@ def test_a_killed_audit_leaves_nothing_half_written_and_the_next_ones_complete_i
     both = [audit(house, version), audit(house, version)]  # two at once, as after a double click
     outputs = [process.communicate(timeout=300) for process in both]
     verdicts = [json.loads(out) for out, _ in outputs]
-    assert verdicts[0]["verdict_digest"] == verdicts[1]["verdict_digest"]
+    first, second = ([(item["control"], item["status"]) for item in found["verdict"]["findings"]] for found in verdicts)
+    assert first == second, "what one has brought to the gate may stand in the evidence of the other, and changes no finding"
     assert [process.returncode for process in both] == [EXIT_CODES[item["verdict"]["status"]] for item in verdicts]
     found = latest_verdict(store, version)
-    assert found is not None and found[0].digest == verdicts[0]["verdict_digest"]
+    assert found is not None and found[0].digest in {item["verdict_digest"] for item in verdicts}
     assert house.registry.get(version).tags["rai.evidence"] == found[0].digest
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rai_pipelines.governance.decisions.reviews import ReviewKind
     from rai_pipelines.governance.decisions.store import Kept
     from rai_pipelines.governance.decisions.waivers import Waiver, WaiverStanding
-    from rai_pipelines.governance.gate.keeper import Gate
+    from rai_pipelines.governance.gate.work_out import Gate
 
 
 LISTED_AT_ONCE = 500

@@ -12,7 +12,7 @@ from rai_pipelines.cli.outputs import GateOutput
 
 if TYPE_CHECKING:
     from rai_pipelines.audit import Auditor
-    from rai_pipelines.governance.gate.keeper import Gate
+    from rai_pipelines.governance.gate.work_out import Gate
     from rai_pipelines.subjects.names import ModelVersion
 
 EXIT_RELEASE, EXIT_BLOCK, EXIT_HOLD = 0, 1, 2

@@ -27,7 +27,8 @@ from rai_pipelines.governance.decisions.statement import Decision, DecisionKind,
 from rai_pipelines.governance.decisions.store import DecisionBook, Kept
 from rai_pipelines.governance.decisions.waivers import Waiver, WaiverStanding
 from rai_pipelines.governance.gate.binding import Binding, bind
-from rai_pipelines.governance.gate.keeper import Gate, Gatekeeper
+from rai_pipelines.governance.gate.keeper import Gatekeeper
+from rai_pipelines.governance.gate.work_out import Gate
 from rai_pipelines.governance.keys import load_signer, make_key, read_public_keys
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
 from rai_pipelines.governance.people.directory import read_directory

@@ -1,4 +1,4 @@
-"""The gatekeeper: takes verdicts and decisions, works out the state, and writes all of it in one transaction with the ledger and the outbox."""
+"""The gatekeeper: takes verdicts and decisions, has the state worked out, and writes all of it in one transaction with the ledger and the outbox."""
 
 from __future__ import annotations
 
@@ -18,25 +18,21 @@ from rai_pipelines.governance.database.tables import gates
 from rai_pipelines.governance.decisions.publications import publications, standing_of
 from rai_pipelines.governance.decisions.statement import DecisionKind, SignedDecision, Words
 from rai_pipelines.governance.decisions.store import DecisionBook, Kept
-from rai_pipelines.governance.decisions.waivers import Waiver, WaiverStanding, apply_waivers, find_waiver, propose_waiver, require_about, waivers_of
+from rai_pipelines.governance.decisions.waivers import Waiver, WaiverStanding, find_waiver, propose_waiver, require_about, waivers_of
 from rai_pipelines.governance.gate.binding import Binding, identity_digests, people_excluded, submitter_known
-from rai_pipelines.governance.gate.moves import ACTOR, Moved, distrust, record_move, tell_registry
+from rai_pipelines.governance.gate.moves import ACTOR, Moved, distrust, tell_registry
 from rai_pipelines.governance.gate.record import GateState
 from rai_pipelines.governance.gate.rows import (
     WHOLE_AUDIT,
     Making,
-    approved_before,
-    class_asked,
     keep_binding,
     keep_judgement,
     present,
     row_of,
     state_of,
     versions_where,
-    write_row,
 )
-from rai_pipelines.governance.gate.said_before import SaidBefore
-from rai_pipelines.governance.gate.state import Facts, Standing, changes_by_itself_at, standing, why_stale, worst_severity
+from rai_pipelines.governance.gate.work_out import Court, Gate, work_out
 from rai_pipelines.governance.ledger.storage import Happening, Ledger
 from rai_pipelines.policy.model import Policy
 from rai_pipelines.policy.verdict import Verdict
@@ -47,19 +43,6 @@ from rai_pipelines.subjects.registry import ModelRegistry
 
 SWEPT_AT_ONCE = 200
 SIGNED_BY_OTHERS = (DecisionKind.APPROVE, DecisionKind.REJECT, DecisionKind.WAIVE)
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A version as it stands, with the verdict after waivers."""
-
-    version: ModelVersion
-    standing: Standing
-    since: datetime
-    binding: Binding
-    measured: Verdict
-    effective: Verdict
-    moved: bool  # whether this call changed the state
 
 
 @dataclass(frozen=True)
@@ -246,59 +229,5 @@ class Gatekeeper:
             raise DecisionRefused("it is not known who submitted the version, so nobody can be told apart from them", where=where, hint=hint)
 
     def _work_out(self, connection: sa.Connection, brought: tuple[Binding, Verdict], now: datetime, *, created_ms: int | None = None) -> Gate:
-        """The state that follows now for what was brought to the gate, written where it differs from what stands."""
-        binding, verdict = brought
-        version = ModelVersion(binding.model_name, binding.model_version)
-        row = row_of(connection, version)
-        rules, excluded = self.policy.release, people_excluded(binding, self.book.directory)
-        today = now.date()
-        waived = waivers_of(connection, self.book, rules.waiver, model_name=version.name, excluded=excluded, today=today)
-        effective = apply_waivers(verdict, self.policy, waived)
-        ends = [item.waiver.until for item in waived if item.active and item.waiver.covers(version.name, version.version)]
-        stale = why_stale(verdict, self.policy, self.policy_standing(connection, today))
-        made_ms = created_ms if created_ms is not None else row.created_ms
-        asked = class_asked(connection, version, verdict.risk_class, created_ms=made_ms)
-        decided = self.book.about(connection, binding.digest)
-        before = SaidBefore(connection, self.book, self.store, self.policy, effective, excluded)
-        found = standing(
-            Facts(
-                effective=effective.status,
-                risk_class=asked,
-                rules=rules,
-                decisions=decided.valid,
-                excluded=excluded,
-                submitter_known=submitter_known(binding, self.book.directory),
-                binding=binding.digest,
-                now=now,
-                stale=stale,
-                before=None if row is None else state_of(row),
-                approved_binding=approved_before(connection, version),
-                refused_last=rules.of_risk(asked).compliant == "approve" and before.refused_last(),
-                outgrown=before.outgrown(decided.valid, waived),
-            )
-        )
-        if asked != verdict.risk_class and found.state is not GateState.APPROVED:
-            why = f"It declares risk class {verdict.risk_class}, and what was approved before {asked}: people decide as for {asked}"
-            found = Standing(found.state, f"{found.reason}. {why}", found.approved_until)
-        if decided.problems:
-            found = Standing(found.state, f"{found.reason}. Not counted: {'; '.join(decided.problems[:3])}", found.approved_until)
-        moved = row is None or row.state != found.state.value
-        values: dict[str, Any] = {
-            "state": found.state.value,
-            "since": now if moved else row.since,
-            "reason": found.reason,
-            "approved_until": found.approved_until,
-            "risk_class": verdict.risk_class,
-            "severity": worst_severity(effective),
-            "effective_status": effective.status.value,
-            "binding_digest": binding.digest,
-            "verdict_digest": verdict.digest,
-            "policy": f"{verdict.policy} {verdict.policy_digest}",
-            "policy_digest": verdict.policy_digest,
-            "created_ms": made_ms,
-            "due_at": changes_by_itself_at(found, ends, now),
-        }
-        write_row(connection, version, row, values)
-        if moved or (row is not None and row.effective_status != values["effective_status"]):
-            record_move(self.ledger, connection, version, binding.digest, before=None if row is None else row.state, found=found, now=now)
-        return Gate(version, found, values["since"], binding, verdict, effective, moved)
+        court = Court(self.book, self.store, self.policy, self.policy_standing(connection, now.date()))
+        return work_out(court, connection, brought, now, created_ms=created_ms)

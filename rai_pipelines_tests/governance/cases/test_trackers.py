@@ -123,9 +123,9 @@ def test_a_tracker_is_left_alone_for_as_long_as_it_asks_and_an_hour_at_most(desk
     assert least <= caught.value.retry_after_s <= most
 
 
+@pytest.mark.parametrize("desk", ["jira"], indirect=True)
 def test_a_ticket_that_jira_made_and_does_not_find_yet_is_not_made_twice(desk: Desk) -> None:
-    if not isinstance(desk.service, Jira):
-        pytest.skip("ServiceNow finds a record at once")
+    assert isinstance(desk.service, Jira)
     desk.service.clock, desk.service.indexed_after = desk.clock, timedelta(minutes=2)
     desk.case()
     desk.service.failures = [None, "lost answer"]  # type: ignore[list-item]
@@ -340,9 +340,9 @@ def test_another_version_of_a_document_is_sent_although_it_is_as_long_as_the_one
     assert len({item.get("filename") or item["file_name"] for item in kept}) == 2
 
 
+@pytest.mark.parametrize("desk", ["jira"], indirect=True)
 def test_a_transition_that_jira_refuses_leaves_no_note_each_time_it_is_tried(desk: Desk) -> None:
-    if not isinstance(desk.service, Jira):
-        pytest.skip("ServiceNow takes state and note at once")
+    assert isinstance(desk.service, Jira)
     case = desk.case()
     desk.drain()
     desk.service.needs_resolution = True

@@ -21,10 +21,10 @@ from rai_pipelines.governance.database.tables import bindings, decisions, gates,
 from rai_pipelines.governance.decisions.offline import export_decisions
 from rai_pipelines.governance.decisions.statement import DecisionKind
 from rai_pipelines.governance.gate.bypass import watch_pointers
-from rai_pipelines.governance.gate.keeper import Gate
 from rai_pipelines.governance.gate.record import GateState
 from rai_pipelines.governance.gate.registry_sync import sync_registry
 from rai_pipelines.governance.gate.rows import Making
+from rai_pipelines.governance.gate.work_out import Gate
 from rai_pipelines.governance.keys import STATEMENT_TYPE, load_signer
 from rai_pipelines.policy.verdict import VerdictStatus
 from rai_pipelines.subjects.mlflow_registry import MlflowRegistry
